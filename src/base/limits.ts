@@ -1,0 +1,39 @@
+/** Every limit of a queue, batch, frame or request, by name. Units stand last in the names. */
+export const limits = {
+  /** The longest key. */
+  keyBytesMax: 32 * 1024,
+  /** The longest value; a flag may change it. */
+  valueBytesMax: 1_572_864,
+  /** Operations in one transaction, nested ones included. */
+  txnOperationsMax: 128,
+  /** Proposals that one member holds between acceptance and answer. */
+  proposalsInFlightMax: 16_384,
+  /** Bytes of those proposals. */
+  proposalsInFlightBytesMax: 64 * 1024 * 1024,
+  /** Bytes of commands that go into one log entry before a new entry begins. */
+  batchBytesMax: 1024 * 1024,
+  /** Commands in one log entry. */
+  batchCommandsMax: 1024,
+  /** One frame on a peer connection. Above a batch whose only command has the largest value. */
+  frameBytesMax: 16 * 1024 * 1024,
+  /** Bytes that may wait to be written to one peer before messages to it are dropped. */
+  peerQueueBytesMax: 64 * 1024 * 1024,
+  /** Entries in one append message. */
+  appendEntriesMax: 1024,
+  /** Bytes of entries in one append message (one larger entry goes alone). */
+  appendBytesMax: 2 * 1024 * 1024,
+  /** Append messages to one follower that are not yet answered. */
+  appendsInFlightMax: 128,
+  /** Bytes of those append messages. */
+  appendsInFlightBytesMax: 32 * 1024 * 1024,
+  /** Bytes of committed entries handed to the state machine at once. */
+  applyBytesMax: 8 * 1024 * 1024,
+  /** Bytes of recent log entries kept in memory. */
+  logCacheBytesMax: 16 * 1024 * 1024,
+  /** A chunk of a snapshot on its way to a member. */
+  snapshotChunkBytes: 256 * 1024,
+  /** Keys in one answer of a listing when the client names no limit. */
+  rangeKeysDefault: 1_000,
+  /** Members of a cluster, learners included. */
+  membersMax: 15,
+} as const;

@@ -1,0 +1,21 @@
+/** A value as SQLite knows it. Integers beyond 2^53 do not occur in coracle's tables. */
+export type SqlValue = number | string | Uint8Array | null;
+
+/** A prepared statement. Columns come as an array, in the order of the SELECT list. */
+export interface SqliteStatement {
+  /** Runs it and gives the number of rows changed. */
+  run(...values: SqlValue[]): number;
+  /** The first row, or `undefined`. */
+  get(...values: SqlValue[]): SqlValue[] | undefined;
+  all(...values: SqlValue[]): SqlValue[][];
+  /** Rows one by one; leaving the loop early frees the statement. */
+  iterate(...values: SqlValue[]): IterableIterator<SqlValue[]>;
+}
+
+/** A SQLite connection, the same on Bun (`bun:sqlite`) and Deno (`node:sqlite`). Errors are thrown. */
+export interface SqliteDatabase {
+  prepare(sql: string): SqliteStatement;
+  /** Runs statements that return nothing. */
+  exec(sql: string): void;
+  close(): void;
+}
