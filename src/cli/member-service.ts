@@ -1,0 +1,47 @@
+import type { ClusterService, KvService, MemberStatus, Service } from "../api/service.ts";
+import { CoracleError } from "../base/errors.ts";
+import type { Identity } from "../storage/types.ts";
+import type { Node } from "../node/node.ts";
+
+/** The faces' view of a member. Nothing is decided here. */
+export function memberService(node: Node, identity: Identity, onLeft: () => void): Service {
+  const kv: KvService = {
+    propose: (command) => node.propose(command),
+    range: (request, consistency) => node.range(request, consistency),
+  };
+  const { cluster: view } = node;
+  const cluster: ClusterService = {
+    head: () => {
+      const { term, leader, applied } = node.raftStatus();
+      return {
+        clusterId: identity.clusterId,
+        memberId: identity.memberId,
+        memberName: identity.name,
+        term,
+        leaderId: leader,
+        revision: node.revision,
+        appliedIndex: applied,
+      };
+    },
+    members: () => view.members(),
+    leader: () => view.leader(),
+    status: async () =>
+      (await view.status()).map(({ member, status }): MemberStatus => {
+        return status === undefined ? { member, reachable: false } : { member, reachable: true, ...status };
+      }),
+    removeMember: (id) => view.removeMember(id),
+    promoteMember: (id) => view.promoteMember(id),
+    transferLeadership: async (to) => {
+      const leader = await view.transferLeadership(to);
+      const member = view.members().find(({ id }) => id === leader);
+      if (member === undefined) throw new CoracleError("no_leader", "The new leader is not known here yet.");
+      return member;
+    },
+    leave: async () => {
+      await view.leave();
+      onLeft();
+    },
+    readiness: () => view.readiness(),
+  };
+  return { kv, cluster };
+}

@@ -1,0 +1,116 @@
+import { assert } from "../base/assert.ts";
+import { messageOf } from "../base/errors.ts";
+import type { Clock } from "../base/clock.ts";
+import { getLogger } from "@logtape/logtape";
+import type { AppliedEntry, ApplyOutcome, StateMachine } from "../kv/state-machine.ts";
+import type { Batch } from "../kv/types.ts";
+import { type Entry, entryKind } from "../raft/types.ts";
+import { decodeBatch, decodeMembershipCommand } from "../wire/commands.ts";
+
+const log = getLogger(["coracle", "node"]);
+
+/** A state machine that cannot write (a full disk) is tried again after this long. */
+const retryAfterMs = 500;
+
+export interface ApplierHooks {
+  /** The batch of an entry that this member proposed itself, which so needs no decoding. */
+  proposedBatch(index: number, term: number): Batch | undefined;
+  applied(entries: readonly Entry[], outcomes: readonly ApplyOutcome[]): void;
+  observeApplyMs(milliseconds: number): void;
+  fatal(error: unknown): void;
+}
+
+/** Applies committed entries in order, each hand-over in one transaction. */
+export class Applier {
+  #state: StateMachine;
+  readonly #clock: Clock;
+  readonly #hooks: ApplierHooks;
+  #queue: Entry[] = [];
+  #pauses = 0;
+  /** Set while the state cannot be written; said in answers to writes. */
+  #trouble: string | undefined;
+
+  constructor(state: StateMachine, clock: Clock, hooks: ApplierHooks) {
+    this.#state = state;
+    this.#clock = clock;
+    this.#hooks = hooks;
+  }
+
+  get trouble(): string | undefined {
+    return this.#trouble;
+  }
+
+  push(entries: readonly Entry[]): void {
+    if (this.#queue.length === 0) this.#queue = entries.slice();
+    else for (const entry of entries) this.#queue.push(entry);
+    this.#drain();
+  }
+
+  /** Holds entries back, for the few milliseconds in which the state's files are worked on. */
+  pause(): void {
+    this.#pauses++;
+  }
+
+  resume(): void {
+    assert(this.#pauses > 0, "resume without pause");
+    this.#pauses--;
+    this.#drain();
+  }
+
+  /** Goes on with another state, from a snapshot; what waited and is in it already is dropped. */
+  replace(state: StateMachine): void {
+    this.#state = state;
+    this.#queue = this.#queue.filter((entry) => entry.index > state.appliedIndex);
+  }
+
+  #drain(): void {
+    if (this.#pauses > 0 || this.#queue.length === 0) return;
+    const entries = this.#queue;
+    const startMs = this.#clock.nowMs();
+    let outcomes: readonly ApplyOutcome[];
+    try {
+      outcomes = this.#state.apply(entries.map((entry) => this.#decode(entry)));
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    this.#queue = [];
+    this.#trouble = undefined;
+    this.#hooks.observeApplyMs(this.#clock.nowMs() - startMs);
+    this.#hooks.applied(entries, outcomes);
+  }
+
+  #decode(entry: Entry): AppliedEntry {
+    const { index, term } = entry;
+    switch (entry.kind) {
+      case entryKind.noop:
+        return { index, term, content: { type: "noop" } };
+      case entryKind.confChange:
+        return { index, term, content: { type: "membership", change: decodeMembershipCommand(entry.data).change } };
+      case entryKind.normal: {
+        const batch = this.#hooks.proposedBatch(index, term) ?? decodeBatch(entry.data);
+        return { index, term, content: { type: "batch", batch } };
+      }
+    }
+  }
+
+  /** The transaction was rolled back. A full disk may end; anything else is a bug or damage, and stops the member. */
+  #failed(error: unknown): void {
+    if (!isDiskFull(error)) {
+      this.#hooks.fatal(error);
+      return;
+    }
+    if (this.#trouble === undefined) {
+      log.error("The state cannot be written, applying waits: {reason}", { reason: messageOf(error) });
+    }
+    this.#trouble = messageOf(error);
+    this.#pauses++;
+    this.#clock.after(retryAfterMs, () => this.resume());
+  }
+}
+
+/** SQLite's SQLITE_FULL, whichever driver reports it. */
+function isDiskFull(error: unknown): boolean {
+  const { code, errcode } = (error ?? {}) as { code?: unknown; errcode?: unknown };
+  return code === "SQLITE_FULL" || errcode === 13;
+}

@@ -1,0 +1,259 @@
+import * as v from "valibot";
+import type { Clock } from "../base/clock.ts";
+import { CoracleError } from "../base/errors.ts";
+import type { MemberRecord } from "../base/members.ts";
+import type { Membership } from "../kv/types.ts";
+import type { PeerMessage } from "../peer/types.ts";
+import { type MemberId, nobody, type RaftEvent, type RaftStatus, type StepResult } from "../raft/types.ts";
+import {
+  type AdminRequest,
+  adminSchema,
+  joinAnswerSchema,
+  parsePeerBody,
+  type StatusAnswer,
+  statusAnswerSchema,
+  transferAnswerSchema,
+} from "./admin.ts";
+import type { JoinAnswer, JoinRequest, MembershipChanges } from "./membership.ts";
+import type { NodeFigures } from "./metrics.ts";
+import type { BuildInfo } from "./options.ts";
+import { PeerRequests } from "./requests.ts";
+
+/** A status question to a member that does not answer must not hold up the others for long. */
+const statusTimeoutMs = 1000;
+/** While no leader is known, or leadership moves, an administrative request is tried again this often. */
+const retryMs = 50;
+
+export interface ClusterContext {
+  readonly self: MemberId;
+  readonly clock: Clock;
+  leader(): MemberId;
+  step(event: RaftEvent): StepResult;
+  send(to: MemberId, message: PeerMessage): boolean;
+  readonly membership: MembershipChanges;
+  view(): Membership;
+  raft(): RaftStatus;
+  figures(): NodeFigures;
+  readonly build: BuildInfo;
+  stopping(): boolean;
+  readonly requestTimeoutMs: number;
+}
+
+/** What one member answers about itself; absent when it did not answer. */
+export type MemberView = { readonly member: MemberRecord; readonly status: StatusAnswer | undefined };
+
+/** The cluster as operators see it. What only the leader can do is sent there, from whichever member is asked. */
+export class Cluster {
+  readonly #context: ClusterContext;
+  readonly #requests: PeerRequests;
+  readonly #startedMs: number;
+
+  constructor(context: ClusterContext) {
+    this.#context = context;
+    this.#startedMs = context.clock.nowMs();
+    this.#requests = new PeerRequests({
+      clock: context.clock,
+      send: (to, message) => context.send(to, message),
+      handlers: new Map([
+        ["status", async () => this.#ownStatus()],
+        ["admin", (body, from) => this.#lead(parsePeerBody(adminSchema, body, from))],
+      ]),
+    });
+  }
+
+  onMessage(from: MemberId, message: Parameters<PeerRequests["onMessage"]>[1]): void {
+    this.#requests.onMessage(from, message);
+  }
+
+  disconnected(member: MemberId): void {
+    this.#requests.disconnected(member);
+  }
+
+  members(): readonly MemberRecord[] {
+    return this.#context.view().members;
+  }
+
+  leader(): MemberRecord | undefined {
+    const leader = this.#context.leader();
+    return this.members().find(({ id }) => id === leader);
+  }
+
+  /** Asks every member, side by side. */
+  status(): Promise<readonly MemberView[]> {
+    return Promise.all(
+      this.members().map(async (member): Promise<MemberView> => {
+        if (member.id === this.#context.self) return { member, status: this.#ownStatus() };
+        try {
+          const body = await this.#requests.ask(member.id, "status", null, statusTimeoutMs);
+          return { member, status: parsePeerBody(statusAnswerSchema, body, member.id) };
+        } catch {
+          return { member, status: undefined };
+        }
+      }),
+    );
+  }
+
+  async join(request: JoinRequest): Promise<JoinAnswer> {
+    const answer = await this.#admin({ op: "join", ...copyJoin(request) });
+    return v.parse(joinAnswerSchema, answer);
+  }
+
+  async removeMember(id: MemberId): Promise<void> {
+    // A leader that removes itself would have to lead a cluster it is no part of: another does it.
+    if (id === this.#context.self && this.#context.leader() === id && this.#otherVoters() > 0) {
+      await this.transferLeadership(undefined);
+    }
+    await this.#admin({ op: "remove", id });
+  }
+
+  async promoteMember(id: MemberId): Promise<void> {
+    await this.#admin({ op: "promote", id });
+  }
+
+  async updateMember(member: MemberRecord): Promise<void> {
+    await this.#admin({
+      op: "update",
+      member: { id: member.id, learner: member.learner, ...copyJoin(member) },
+    });
+  }
+
+  /** Resolves with the new leader's id. */
+  async transferLeadership(to: MemberId | undefined): Promise<MemberId> {
+    const answer = await this.#admin(to === undefined ? { op: "transfer" } : { op: "transfer", to });
+    return v.parse(transferAnswerSchema, answer).leader;
+  }
+
+  async leave(): Promise<void> {
+    if (this.members().length === 1) {
+      throw new CoracleError("quorum_at_risk", "This is the cluster's only member; stop it and delete its data folder instead.");
+    }
+    await this.removeMember(this.#context.self);
+  }
+
+  #otherVoters(): number {
+    return this.#context.raft().conf.voters.filter((voter) => voter !== this.#context.self).length;
+  }
+
+  /** Has the leader do it, wherever it is; what was surely not done is tried again until the deadline. */
+  async #admin(request: AdminRequest): Promise<unknown> {
+    const { clock, requestTimeoutMs, self } = this.#context;
+    const untilMs = clock.nowMs() + requestTimeoutMs;
+    for (;;) {
+      const leader = this.#context.leader();
+      const again = new CoracleError("no_leader", "The cluster has no leader now; nothing was changed.");
+      try {
+        if (leader === nobody) throw again;
+        if (leader === self) return await this.#lead(request);
+        return await this.#requests.ask(leader, "admin", request, requestTimeoutMs);
+      } catch (error) {
+        const retry = error instanceof CoracleError && (error.code === "no_leader" || error.code === "not_proposed");
+        if (!retry || clock.nowMs() >= untilMs) throw error;
+      }
+      await this.#pause(retryMs);
+    }
+  }
+
+  async #lead(request: AdminRequest): Promise<unknown> {
+    switch (request.op) {
+      case "join":
+        return this.#context.membership.join(request);
+      case "remove":
+        await this.#context.membership.remove(request.id);
+        return null;
+      case "promote":
+        await this.#context.membership.promote(request.id);
+        return null;
+      case "update":
+        await this.#context.membership.update(request.member);
+        return null;
+      case "transfer":
+        return { leader: await this.#transfer(request.to) };
+    }
+  }
+
+  async #transfer(to: MemberId | undefined): Promise<MemberId> {
+    const { self } = this.#context;
+    const status = this.#context.raft();
+    if (status.role !== "leader") throw new CoracleError("not_proposed", "The member asked does not lead.");
+    if (to === self) return self;
+    const target = to ?? bestVoter(status);
+    if (target === undefined) {
+      throw new CoracleError("bad_transferee", "No other voter is reachable that could take over leadership.");
+    }
+    if (!status.conf.voters.includes(target)) {
+      throw new CoracleError("bad_transferee", `Member ${target} is no voter of this cluster; leadership stays here.`);
+    }
+    const result = this.#context.step({ type: "transfer", to: target });
+    if (!result.ok && result.reason !== "transferring") {
+      throw new CoracleError("not_proposed", "Leadership could not be handed over now; try again.");
+    }
+    return this.#transferred(status.term);
+  }
+
+  async #transferred(oldTerm: number): Promise<MemberId> {
+    const untilMs = this.#context.clock.nowMs() + this.#context.requestTimeoutMs;
+    for (;;) {
+      await this.#pause(5);
+      const { term, leader, transferee } = this.#context.raft();
+      if (this.#context.clock.nowMs() >= untilMs) {
+        throw new CoracleError("outcome_unknown", "Leadership was given up, and no new leader is known yet.");
+      }
+      if (term > oldTerm && leader !== nobody) return leader;
+      if (term === oldTerm && transferee === nobody) {
+        throw new CoracleError("not_proposed", "The other member did not take over leadership in time; it stays here.");
+      }
+    }
+  }
+
+  #ownStatus(): StatusAnswer {
+    const { role, term, leader, conf } = this.#context.raft();
+    const figures = this.#context.figures();
+    return {
+      role: role === "follower" && conf.learners.includes(this.#context.self) ? "learner" : role,
+      term,
+      leaderId: leader,
+      commitIndex: figures.commitIndex,
+      appliedIndex: figures.appliedIndex,
+      revision: figures.revision,
+      storeBytes: figures.storeBytes,
+      logEntries: figures.logEntries,
+      logBytes: figures.logBytes,
+      version: this.#context.build.version,
+      uptimeSeconds: Math.round((this.#context.clock.nowMs() - this.#startedMs) / 1000),
+    };
+  }
+
+  /** Whether requests that need the cluster can be served from here, and if not, why. */
+  readiness(): { readonly ready: boolean; readonly reason: string } {
+    if (this.#context.stopping()) return { ready: false, reason: "this member is shutting down" };
+    if (!this.members().some(({ id }) => id === this.#context.self)) {
+      return { ready: false, reason: "this member waits for the cluster's data" };
+    }
+    if (this.#context.leader() === nobody) return { ready: false, reason: "no leader is known" };
+    const { commit, applied } = this.#context.raft();
+    if (applied === 0) return { ready: false, reason: "this member waits for a snapshot" };
+    if (commit - applied > 1000) return { ready: false, reason: `${commit - applied} entries are still to be applied` };
+    return { ready: true, reason: "" };
+  }
+
+  #pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#context.clock.after(milliseconds, resolve);
+    });
+  }
+}
+
+/** The reachable voter with the longest log. */
+function bestVoter(status: RaftStatus): MemberId | undefined {
+  let best: RaftStatus["progress"][number] | undefined;
+  for (const peer of status.progress) {
+    if (peer.learner || !peer.active) continue;
+    if (best === undefined || peer.match > best.match) best = peer;
+  }
+  return best?.member;
+}
+
+function copyJoin(request: JoinRequest): { name: string; peerAddress: string; clientUrls: string[]; grpcUrls: string[] } {
+  const { name, peerAddress, clientUrls, grpcUrls } = request;
+  return { name, peerAddress, clientUrls: [...clientUrls], grpcUrls: [...grpcUrls] };
+}

@@ -1,0 +1,461 @@
+import { getLogger } from "@logtape/logtape";
+import type { Clock, Timer } from "../base/clock.ts";
+import { CoracleError, messageOf } from "../base/errors.ts";
+import type { MemberRecord } from "../base/members.ts";
+import type { Random } from "../base/prng.ts";
+import type { ApplyOutcome, StateMachine } from "../kv/state-machine.ts";
+import type { Command, CommandResult, RangeOperation, RangeResult } from "../kv/types.ts";
+import { type CommandLimits, validateCommand } from "../kv/validate.ts";
+import type { ForwardOutcome, PeerMessage, Transport, TransportEvents } from "../peer/types.ts";
+import { Raft } from "../raft/raft.ts";
+import { type Entry, entryKind, type MemberId, nobody, type RaftStatus, type SnapshotMeta } from "../raft/types.ts";
+import type { Identity, LogStore } from "../storage/types.ts";
+import { Applier } from "./applier.ts";
+import { Cluster } from "./cluster.ts";
+import { RaftDriver } from "./driver.ts";
+import { ForwardReplies } from "./forward-replies.ts";
+import { LogKeeper } from "./log-keeper.ts";
+import { MembershipChanges } from "./membership.ts";
+import { type NodeFigures, type NodeMetrics, noMetrics } from "./metrics.ts";
+import type { BuildInfo, NodeOptions } from "./options.ts";
+import { Proposals } from "./proposals.ts";
+import { Reads } from "./reads.ts";
+import { SnapshotTransfers } from "./snapshots.ts";
+import type { SnapshotCarrier, StateStore } from "./state-store.ts";
+import { resultOf } from "./waiter.ts";
+
+const log = getLogger(["coracle", "node"]);
+
+/** How often waiting requests are looked through for late ones. */
+const sweepMs = 50;
+/** How often the slow duties run: autopilot, log cut. */
+const dutyMs = 1000;
+
+export interface NodeDependencies {
+  readonly identity: Identity;
+  readonly options: NodeOptions;
+  readonly build: BuildInfo;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: LogStore;
+  readonly state: StateMachine;
+  readonly store: StateStore;
+  readonly transport: Transport & SnapshotCarrier & { setRemoved(ids: readonly MemberId[]): void };
+  readonly newId: () => MemberId;
+  readonly metrics?: NodeMetrics;
+  /** The member cannot go on: its process must end. */
+  readonly onFatal: (error: unknown) => void;
+  /** This member was removed from the cluster. */
+  readonly onRemoved: () => void;
+}
+
+export type Consistency = { readonly mode: "linearizable" } | { readonly mode: "serializable"; readonly maxStaleMs?: number };
+
+/**
+ * One member: drives Raft with its storage and its peers, and answers its clients.
+ *
+ * Everything that arrives (requests, messages, stored writes, ticks) is noted at once, and worked
+ * off at the end of the event-loop turn in `#turn`, so that whatever came together is handled
+ * together: one log entry, one message a peer, one ReadIndex round, one transaction.
+ */
+export class Node implements TransportEvents {
+  readonly #deps: NodeDependencies;
+  readonly #commandLimits: CommandLimits;
+  readonly #metrics: NodeMetrics;
+  readonly #driver: RaftDriver;
+  readonly #applier: Applier;
+  readonly #proposals: Proposals;
+  readonly #reads: Reads;
+  readonly #replies: ForwardReplies;
+  readonly #snapshots: SnapshotTransfers;
+  readonly #logKeeper: LogKeeper;
+  readonly membership: MembershipChanges;
+  readonly cluster: Cluster;
+  #state: StateMachine;
+  #turnScheduled = false;
+  #timers: Timer[] = [];
+  #stopping = false;
+  #stopped = false;
+  #lastLeader: MemberId = nobody;
+  #removedSeen = false;
+
+  constructor(deps: NodeDependencies) {
+    this.#deps = deps;
+    this.#state = deps.state;
+    this.#metrics = deps.metrics ?? noMetrics;
+    this.#commandLimits = { valueBytesMax: deps.options.valueBytesMax };
+    const { clock, options, transport } = deps;
+    const self = deps.identity.memberId;
+    const wake = (): void => this.#wake();
+    const send = (to: MemberId, message: PeerMessage): boolean => transport.send(to, message);
+    this.#driver = new RaftDriver(this.#createRaft(), deps.log, {
+      send: (message) => this.#sendRaft(message),
+      apply: (entries) => this.#applier.push(entries),
+      readsReady: (reads) => this.#reads.confirmed(reads),
+      readsRefused: (contexts) => this.#reads.refused(contexts),
+      snapshotsWanted: (members) => this.#snapshots.wanted(members),
+      install: (snapshot) => this.#install(snapshot),
+      wake,
+      fatal: (error) => this.#fatal(error),
+    });
+    this.#applier = new Applier(deps.state, clock, {
+      proposedBatch: (index, term) => this.#proposals.proposedBatch(index, term),
+      applied: (entries, outcomes) => this.#applied(entries, outcomes),
+      observeApplyMs: this.#metrics.applyMs,
+      fatal: (error) => this.#fatal(error),
+    });
+    const common = {
+      self,
+      clock,
+      leader: () => this.#driver.raft.leader,
+      step: this.#driver.step.bind(this.#driver),
+      wake,
+      requestTimeoutMs: options.requestTimeoutMs,
+      leaderWaitMs: options.leaderWaitMs,
+    };
+    this.#proposals = new Proposals({ ...common, send });
+    this.#reads = new Reads({
+      ...common,
+      applied: () => this.#state.appliedIndex,
+      retryAfterMs: Math.max(2 * options.heartbeatMs, 100),
+    });
+    this.#replies = new ForwardReplies(send, wake);
+    this.#snapshots = new SnapshotTransfers({
+      self,
+      store: deps.store,
+      carrier: transport,
+      term: () => this.#driver.raft.term,
+      step: common.step,
+      observe: this.#metrics.snapshotMs,
+      nowMs: () => clock.nowMs(),
+    });
+    this.#logKeeper = new LogKeeper({
+      log: deps.log,
+      store: deps.store,
+      options,
+      keepAfter: () => this.#snapshots.oldestIndex(),
+    });
+    this.membership = new MembershipChanges({
+      ...common,
+      status: () => this.#driver.raft.status(),
+      membership: () => this.#state.membership(),
+      connected: (member) => transport.connected(member),
+      newId: deps.newId,
+      removeDeadAfterMs: options.removeDeadAfterMs,
+    });
+    this.cluster = new Cluster({
+      ...common,
+      send,
+      membership: this.membership,
+      view: () => this.#state.membership(),
+      raft: () => this.#driver.raft.status(),
+      figures: () => this.figures(),
+      build: deps.build,
+      stopping: () => this.#stopping,
+    });
+  }
+
+  #createRaft(): Raft {
+    const { identity, options, log: logStore, random } = this.#deps;
+    return new Raft({
+      id: identity.memberId,
+      hardState: logStore.hardState,
+      applied: this.#state.appliedIndex,
+      conf: this.#state.confState(),
+      log: logStore,
+      random,
+      heartbeatTicks: 1,
+      electionTicks: Math.max(2, Math.round(options.electionMs / options.heartbeatMs)),
+    });
+  }
+
+  /** Begins to take part. The transport must be ready to be used. */
+  start(): void {
+    const { clock, options } = this.#deps;
+    this.#membershipChanged();
+    this.#every(options.heartbeatMs, () => this.#driver.step({ type: "tick" }));
+    this.#every(sweepMs, () => {
+      this.#proposals.sweep();
+      this.#reads.sweep();
+    });
+    this.#every(dutyMs, () => {
+      this.membership.autopilot();
+      this.#logKeeper.check();
+    });
+    // Nobody else can answer: a lone voter need not wait for its election timer.
+    const { voters } = this.#state.confState();
+    if (voters.length === 1 && voters[0] === this.#deps.identity.memberId) this.#driver.step({ type: "campaign" });
+    log.info("Member {name} ({id}) of cluster {cluster} is running at index {applied}, revision {revision}.", {
+      name: this.#deps.identity.name,
+      id: this.#deps.identity.memberId,
+      cluster: this.#deps.identity.clusterId,
+      applied: this.#state.appliedIndex,
+      revision: this.#state.revision,
+      atMs: clock.wallMs(),
+    });
+  }
+
+  #every(periodMs: number, action: () => void): void {
+    const slot = this.#timers.length;
+    const again = (): void => {
+      this.#timers[slot] = this.#deps.clock.after(periodMs, () => {
+        if (this.#stopped) return;
+        this.#guard(action);
+        again();
+      });
+    };
+    again();
+  }
+
+  /** Proposes a command and resolves with its result when it is applied. */
+  propose(command: Command): Promise<Exclude<CommandResult, { type: "refused" }>> {
+    return new Promise((resolve, reject) => {
+      validateCommand(command, this.#commandLimits);
+      if (this.#applier.trouble !== undefined) {
+        throw new CoracleError("quota_exceeded", `This member cannot write its state: ${this.#applier.trouble}`);
+      }
+      const startMs = this.#deps.clock.nowMs();
+      this.#proposals.submit(command, false, (outcome) => {
+        this.#metrics.proposalMs(this.#deps.clock.nowMs() - startMs);
+        const result = resultOf(outcome);
+        if (result instanceof CoracleError) reject(result);
+        else resolve(result);
+      });
+    });
+  }
+
+  async range(request: RangeOperation, consistency: Consistency): Promise<RangeResult> {
+    if (consistency.mode === "linearizable") await this.#reads.current();
+    else if (consistency.maxStaleMs !== undefined) await this.#reads.fresh(consistency.maxStaleMs);
+    return this.#state.range(request);
+  }
+
+  get revision(): number {
+    return this.#state.revision;
+  }
+
+  get state(): StateMachine {
+    return this.#state;
+  }
+
+  raftStatus(): RaftStatus {
+    return this.#driver.raft.status();
+  }
+
+  /** Holds back applying while `work` runs; reads go on. */
+  async whilePaused<T>(work: () => Promise<T>): Promise<T> {
+    this.#applier.pause();
+    try {
+      return await work();
+    } finally {
+      this.#guard(() => this.#applier.resume());
+    }
+  }
+
+  /** A snapshot arrived completely and was verified; Raft decides whether it is installed. */
+  snapshotReceived(from: MemberId, term: number, snapshot: SnapshotMeta): void {
+    const to = this.#deps.identity.memberId;
+    this.#guard(() => this.#driver.step({ type: "message", message: { type: "snapshot", from, to, term, snapshot } }));
+  }
+
+  onMessage(from: MemberId, message: PeerMessage): void {
+    if (this.#stopped) return;
+    this.#guard(() => this.#receive(from, message));
+  }
+
+  onConnected(member: MemberId): void {
+    log.info("Connected to member {member}.", { member: this.#nameOf(member) });
+  }
+
+  onDisconnected(member: MemberId): void {
+    if (this.#stopped) return;
+    log.info("The connection with member {member} closed.", { member: this.#nameOf(member) });
+    this.#guard(() => {
+      this.#proposals.disconnected(member);
+      this.cluster.disconnected(member);
+      this.#driver.step({ type: "disconnected", member });
+    });
+  }
+
+  figures(): NodeFigures {
+    const raft = this.#driver.raft;
+    const status = raft.status();
+    const size = this.#deps.log.size();
+    return {
+      isLeader: status.role === "leader",
+      hasLeader: status.leader !== nobody,
+      term: status.term,
+      commitIndex: status.commit,
+      appliedIndex: this.#state.appliedIndex,
+      revision: this.#state.revision,
+      proposalsInFlight: this.#proposals.inFlight,
+      storeBytes: this.#deps.store.bytes(),
+      logEntries: size.entries,
+      logBytes: size.bytes,
+      peers: this.#otherMembers().map(({ id, name }) => {
+        const progress = status.progress.find(({ member }) => member === id);
+        return {
+          name,
+          lagEntries: progress === undefined ? undefined : Math.max(0, status.lastIndex - progress.match),
+          connected: this.#deps.transport.connected(id),
+          roundTripMs: this.#deps.transport.roundTripMs(id),
+        };
+      }),
+    };
+  }
+
+  /**
+   * Hands leadership over, answers what is in flight, and lets go. The transport and the files are
+   * closed by their owner afterwards.
+   */
+  async stop(graceMs: number): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    try {
+      const { role, conf } = this.#driver.raft.status();
+      if (role === "leader" && conf.voters.length > 1) await this.cluster.transferLeadership(undefined);
+    } catch (error) {
+      log.info("Leadership was not handed over: {reason}", { reason: messageOf(error) });
+    }
+    await this.#proposals.drain(graceMs);
+    this.#reads.close();
+    this.#stopped = true;
+    this.#driver.stop();
+    for (const timer of this.#timers) timer.cancel();
+  }
+
+  #wake(): void {
+    if (this.#turnScheduled || this.#stopped) return;
+    this.#turnScheduled = true;
+    this.#deps.clock.endOfTurn(() => {
+      this.#turnScheduled = false;
+      if (!this.#stopped) this.#guard(() => this.#turn());
+    });
+  }
+
+  #turn(): void {
+    this.#driver.pump();
+    this.#noticeLeader();
+    this.#proposals.flush();
+    this.#reads.flush();
+    this.#driver.pump();
+    this.#replies.flush();
+  }
+
+  #sendRaft(message: Parameters<Transport["send"]>[1] & { readonly to: MemberId }): void {
+    if (this.#deps.transport.send(message.to, message)) return;
+    if (message.type === "append" && message.entries.length > 0) {
+      this.#driver.step({ type: "unreachable", member: message.to });
+    }
+  }
+
+  #receive(from: MemberId, message: PeerMessage): void {
+    switch (message.type) {
+      case "forward":
+        this.#forwarded(from, message.first, message.commands);
+        return;
+      case "forward-result":
+        this.#proposals.answered(message.outcomes);
+        this.#wake();
+        return;
+      case "request":
+      case "response":
+      case "request-failed":
+        this.cluster.onMessage(from, message);
+        return;
+      default:
+        if (message.from !== from || message.to !== this.#deps.identity.memberId) {
+          log.warn("Dropped a message that names member {named} but came from {from}.", { named: message.from, from });
+          return;
+        }
+        this.#driver.step({ type: "message", message });
+    }
+  }
+
+  #forwarded(from: MemberId, first: number, commands: readonly Command[]): void {
+    commands.forEach((command, at) => {
+      const reply = (outcome: ForwardOutcome): void => this.#replies.add(from, first + at, outcome);
+      try {
+        validateCommand(command, this.#commandLimits);
+      } catch (error) {
+        if (!(error instanceof CoracleError)) throw error;
+        reply({ status: "done", result: { type: "refused", code: error.code, message: error.message } });
+        return;
+      }
+      this.#proposals.submit(command, true, reply);
+    });
+  }
+
+  #applied(entries: readonly Entry[], outcomes: readonly ApplyOutcome[]): void {
+    entries.forEach((entry, at) => {
+      const outcome = outcomes[at];
+      if (outcome === undefined) return;
+      this.#proposals.applied(entry.index, entry.term, outcome);
+      if (entry.kind !== entryKind.confChange) return;
+      this.membership.applied(entry.index, entry.term, outcome);
+      this.#driver.step({ type: "conf-applied", index: entry.index, conf: this.#state.confState() });
+      this.#membershipChanged();
+    });
+    const last = entries[entries.length - 1];
+    if (last !== undefined) this.#driver.step({ type: "applied", index: last.index });
+    this.#reads.applied();
+  }
+
+  #membershipChanged(): void {
+    const { members, removed } = this.#state.membership();
+    this.#deps.transport.setRemoved(removed);
+    this.#deps.transport.setPeers(this.#otherMembers().map(({ id, name, peerAddress }) => ({ id, name, address: peerAddress })));
+    log.debug("Members now: {members}.", { members: members.map((member) => member.name) });
+    if (removed.includes(this.#deps.identity.memberId) && !this.#removedSeen) {
+      this.#removedSeen = true;
+      this.#deps.onRemoved();
+    }
+  }
+
+  async #install(snapshot: SnapshotMeta): Promise<void> {
+    this.#applier.pause();
+    this.#state = await this.#deps.store.install(snapshot, this.#state);
+    this.#applier.replace(this.#state);
+    this.#proposals.skipped(snapshot.index);
+    this.#driver.step({ type: "conf-applied", index: snapshot.index, conf: this.#state.confState() });
+    this.#driver.step({ type: "applied", index: this.#state.appliedIndex });
+    this.#membershipChanged();
+    this.#applier.resume();
+    this.#reads.applied();
+  }
+
+  #noticeLeader(): void {
+    const leader = this.#driver.raft.leader;
+    if (leader === this.#lastLeader) return;
+    this.#lastLeader = leader;
+    this.#metrics.leaderChanged();
+    const term = this.#driver.raft.term;
+    if (leader === nobody) log.info("No leader is known in term {term}.", { term });
+    else log.info("{leader} leads in term {term}.", { leader: this.#nameOf(leader), term });
+  }
+
+  #otherMembers(): readonly MemberRecord[] {
+    return this.#state.membership().members.filter(({ id }) => id !== this.#deps.identity.memberId);
+  }
+
+  #nameOf(member: MemberId): string {
+    return this.#state.membership().members.find(({ id }) => id === member)?.name ?? `member ${member}`;
+  }
+
+  /** A broken invariant anywhere below stops the member, with the reason. */
+  #guard(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#fatal(error);
+    }
+  }
+
+  #fatal(error: unknown): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#driver.stop();
+    for (const timer of this.#timers) timer.cancel();
+    this.#deps.onFatal(error);
+  }
+}

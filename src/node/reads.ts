@@ -1,0 +1,164 @@
+import type { Clock } from "../base/clock.ts";
+import { CoracleError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import { type MemberId, nobody, type RaftEvent } from "../raft/types.ts";
+
+export interface ReadContext {
+  readonly clock: Clock;
+  leader(): MemberId;
+  step(event: RaftEvent): void;
+  applied(): number;
+  wake(): void;
+  readonly leaderWaitMs: number;
+  /** A confirmation that got lost on the way is asked for again after this long. */
+  readonly retryAfterMs: number;
+}
+
+interface Waiter {
+  readonly deadlineMs: number;
+  ready(): void;
+  failed(error: CoracleError): void;
+}
+
+/** Reads that share one ReadIndex confirmation. */
+interface Round {
+  readonly waiters: readonly Waiter[];
+  readonly startedMs: number;
+}
+
+/**
+ * Linearizable reads (thesis §6.4): all that arrive in one turn share one ReadIndex request, and
+ * are served once the index it gave is applied here. A read has no effect, so a lost or refused
+ * round is simply asked for again until the deadline.
+ */
+export class Reads {
+  readonly #context: ReadContext;
+  #queued: Waiter[] = [];
+  /** When the first of `#queued` was added: no later than any of them was asked. */
+  #queuedSinceMs = 0;
+  readonly #rounds = new Map<number, Round>();
+  /** Confirmed rounds that wait for their index to be applied, in the order of index. */
+  #confirmed: { readonly index: number; readonly round: Round }[] = [];
+  #nextContext = 1;
+  #count = 0;
+  /** This member's state is known to have been current at this moment. */
+  #freshAtMs = Number.NEGATIVE_INFINITY;
+  #closed = false;
+
+  constructor(context: ReadContext) {
+    this.#context = context;
+  }
+
+  /** Resolves when a read of this member's state is linearizable with respect to this call. */
+  current(): Promise<void> {
+    if (this.#closed) {
+      return Promise.reject(new CoracleError("shutting_down", "This member is shutting down; ask another member."));
+    }
+    if (this.#count >= limits.readsInFlightMax) {
+      return Promise.reject(new CoracleError("overloaded", `${this.#count} reads wait already; try again shortly.`));
+    }
+    return new Promise((resolve, reject) => {
+      const nowMs = this.#context.clock.nowMs();
+      this.#count++;
+      if (this.#queued.length === 0) {
+        this.#queuedSinceMs = nowMs;
+        this.#context.wake();
+      }
+      this.#queued.push({
+        deadlineMs: nowMs + this.#context.leaderWaitMs,
+        ready: () => {
+          this.#count--;
+          resolve();
+        },
+        failed: (error) => {
+          this.#count--;
+          reject(error);
+        },
+      });
+    });
+  }
+
+  /** Resolves when this member's state is known to be no older than `maxStaleMs`. */
+  async fresh(maxStaleMs: number): Promise<void> {
+    if (this.#context.clock.nowMs() - this.#freshAtMs <= maxStaleMs) return;
+    await this.current();
+  }
+
+  /** Asks for one confirmation for everything queued; called once a turn. */
+  flush(): void {
+    if (this.#queued.length === 0 || this.#context.leader() === nobody) return;
+    const waiters = this.#queued;
+    this.#queued = [];
+    const context = this.#nextContext++;
+    this.#rounds.set(context, { waiters, startedMs: this.#queuedSinceMs });
+    this.#context.step({ type: "read", context });
+  }
+
+  confirmed(reads: readonly { readonly context: number; readonly index: number }[]): void {
+    for (const { context, index } of reads) {
+      const round = this.#rounds.get(context);
+      if (round === undefined) continue;
+      this.#rounds.delete(context);
+      this.#confirmed.push({ index, round });
+    }
+    this.applied();
+  }
+
+  refused(contexts: readonly number[]): void {
+    for (const context of contexts) this.#again(context);
+  }
+
+  /** The applied index moved. */
+  applied(): void {
+    if (this.#confirmed.length === 0) return;
+    const appliedIndex = this.#context.applied();
+    const waiting: typeof this.#confirmed = [];
+    for (const confirmed of this.#confirmed) {
+      if (confirmed.index > appliedIndex) {
+        waiting.push(confirmed);
+        continue;
+      }
+      this.#freshAtMs = Math.max(this.#freshAtMs, confirmed.round.startedMs);
+      for (const waiter of confirmed.round.waiters) waiter.ready();
+    }
+    this.#confirmed = waiting;
+  }
+
+  /** Ends reads that waited too long, and asks again for rounds that got no answer. */
+  sweep(): void {
+    const nowMs = this.#context.clock.nowMs();
+    const error = (): CoracleError =>
+      this.#context.leader() === nobody
+        ? new CoracleError("no_leader", "The cluster has no leader now; try again, or ask for consistency=serializable.")
+        : new CoracleError("not_proposed", "The leader did not confirm the read in time; try again.");
+    for (const [context, round] of this.#rounds) {
+      if (nowMs - round.startedMs > this.#context.retryAfterMs) this.#again(context);
+    }
+    const late = this.#queued.filter((waiter) => waiter.deadlineMs <= nowMs);
+    if (late.length > 0) this.#queued = this.#queued.filter((waiter) => waiter.deadlineMs > nowMs);
+    for (const waiter of late) waiter.failed(error());
+    const stuck = this.#confirmed.filter(({ round }) => round.waiters.every((waiter) => waiter.deadlineMs <= nowMs));
+    if (stuck.length > 0) this.#confirmed = this.#confirmed.filter((confirmed) => !stuck.includes(confirmed));
+    for (const { round } of stuck) for (const waiter of round.waiters) waiter.failed(error());
+  }
+
+  close(): void {
+    this.#closed = true;
+    const error = new CoracleError("shutting_down", "This member shut down before the read was served.");
+    for (const { waiters } of this.#rounds.values()) for (const waiter of waiters) waiter.failed(error);
+    for (const { round } of this.#confirmed) for (const waiter of round.waiters) waiter.failed(error);
+    for (const waiter of this.#queued) waiter.failed(error);
+    this.#rounds.clear();
+    this.#confirmed = [];
+    this.#queued = [];
+  }
+
+  #again(context: number): void {
+    const round = this.#rounds.get(context);
+    if (round === undefined) return;
+    this.#rounds.delete(context);
+    if (this.#queued.length === 0) this.#queuedSinceMs = this.#context.clock.nowMs();
+    for (const waiter of round.waiters) this.#queued.push(waiter);
+    this.#context.wake();
+  }
+}
