@@ -1,0 +1,134 @@
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { runToEnd } from "../test/e2e/process.ts";
+import type { LoadOptions, LoadResult, WireRequest } from "./types.ts";
+
+/** Runs the face's load tool once. */
+export function runLoad(options: LoadOptions): Promise<LoadResult> {
+  return options.face.tool === "wrk" ? runWrk(options) : runH2load(options);
+}
+
+const decoder = new TextDecoder();
+
+/** A request as HTTP/1.1 text. Keys, values and bodies of the benchmark are ASCII. */
+function httpText(request: WireRequest, target: string): string {
+  const headers = { Host: target, ...request.headers };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const length = request.method === "GET" ? "" : `Content-Length: ${request.body.length}\r\n`;
+  return `${request.method} ${request.path} HTTP/1.1\r\n${lines.join("")}${length}\r\n${decoder.decode(request.body)}`;
+}
+
+/**
+ * A script that sends one of the prepared requests at random. What all requests have in common is
+ * held once: head, the part with the key, tail.
+ */
+function wrkScript(options: LoadOptions): string {
+  const texts = options.keys.map((key) =>
+    httpText(options.face.request(options.operation, key, options.value), options.target),
+  );
+  const first = texts[0] ?? "";
+  let head = first.length;
+  let tail = first.length;
+  for (const text of texts) {
+    let same = 0;
+    while (same < head && text[same] === first[same]) same++;
+    head = same;
+    same = 0;
+    while (same < tail && text[text.length - 1 - same] === first[first.length - 1 - same]) same++;
+    tail = same;
+  }
+  if (texts.length === 1) {
+    head = first.length;
+    tail = 0;
+  }
+  const middles = texts.map((text) => JSON.stringify(text.slice(head, text.length - tail)));
+  return `local head = ${luaText(first.slice(0, head))}
+local tail = ${luaText(first.slice(first.length - tail))}
+local middles = {${middles.join(",")}}
+local count = #middles
+function init() math.randomseed(${Date.now() % 1_000_000}) end
+function request() return head .. middles[math.random(count)] .. tail end
+function done(summary, latency)
+  local e = summary.errors
+  io.write(string.format('\\nRESULT {"requests":%d,"microseconds":%d,"status":%d,"lost":%d,"p50":%d,"p99":%d}\\n',
+    summary.requests, summary.duration, e.status, e.connect + e.read + e.write + e.timeout,
+    latency:percentile(50), latency:percentile(99)))
+end
+`;
+}
+
+function luaText(text: string): string {
+  return JSON.stringify(text);
+}
+
+async function runWrk(options: LoadOptions): Promise<LoadResult> {
+  const script = join(options.folder, "load.lua");
+  writeFileSync(script, wrkScript(options));
+  const { code, stdout, stderr } = await runToEnd(
+    [
+      "wrk",
+      "-t1",
+      `-c${options.connections}`,
+      `-d${options.seconds}s`,
+      "--timeout",
+      "10s",
+      "-s",
+      script,
+      `http://${options.target}/`,
+    ],
+    { timeoutMs: options.seconds * 1000 + 30_000 },
+  );
+  const line = /^RESULT (.*)$/m.exec(stdout)?.[1];
+  if (code !== 0 || line === undefined) throw new Error(`wrk failed: ${stdout}${stderr}`);
+  const result = JSON.parse(line) as Record<
+    "requests" | "microseconds" | "status" | "lost" | "p50" | "p99",
+    number
+  >;
+  return {
+    answered: result.requests - result.status,
+    failed: result.status + result.lost,
+    seconds: result.microseconds / 1e6,
+    p50Ms: result.p50 / 1000,
+    p99Ms: result.p99 / 1000,
+  };
+}
+
+async function runH2load(options: LoadOptions): Promise<LoadResult> {
+  const { face, folder } = options;
+  const request = face.request(options.operation, options.keys[0] ?? "", options.value);
+  const bodyFile = join(folder, "body");
+  const logFile = join(folder, "h2load.log");
+  writeFileSync(bodyFile, request.body);
+  rmSync(logFile, { force: true });
+  const args = ["h2load", "-t1", "-c", `${options.connections}`, "-m1", "-D", `${options.seconds}`];
+  if (face.protocol === "http/1.1") args.push("--h1");
+  if (request.method !== "GET") args.push("-d", bodyFile, "-H", `:method: ${request.method}`);
+  for (const [name, value] of Object.entries(request.headers)) args.push("-H", `${name}: ${value}`);
+  args.push(`--log-file=${logFile}`, `http://${options.target}${request.path}`);
+  const { code, stdout, stderr } = await runToEnd(args, { timeoutMs: options.seconds * 1000 + 30_000 });
+  const counts = /(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout/.exec(stdout);
+  if (code !== 0 || counts === null) throw new Error(`h2load failed: ${stdout}${stderr}`);
+  const [done = 0, succeeded = 0, , errored = 0, timedOut = 0] = counts.slice(1).map(Number);
+  const latencies = readLatencies(logFile);
+  return {
+    answered: succeeded,
+    failed: done - succeeded + errored + timedOut,
+    seconds: options.seconds,
+    p50Ms: percentile(latencies, 0.5),
+    p99Ms: percentile(latencies, 0.99),
+  };
+}
+
+/** Microseconds of each answered request, ascending, as milliseconds. h2load's own summary has no percentiles. */
+function readLatencies(path: string): number[] {
+  const latencies: number[] = [];
+  for (const line of readFileSync(path, "utf8").split("\n")) {
+    const [, status = "-1", microseconds] = line.split("\t");
+    if (microseconds !== undefined && status !== "-1") latencies.push(Number(microseconds) / 1000);
+  }
+  return latencies.sort((a, b) => a - b);
+}
+
+function percentile(ascending: readonly number[], share: number): number {
+  return ascending[Math.min(ascending.length - 1, Math.floor(ascending.length * share))] ?? Number.NaN;
+}

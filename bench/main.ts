@@ -1,0 +1,116 @@
+import { writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { temporaryFolder } from "../test/e2e/cluster.ts";
+import { faces } from "./faces.ts";
+import { fill, type Measurement, measure, probe } from "./measure.ts";
+import { median, type Results, renderResults } from "./report.ts";
+import { measureStart, type Start } from "./startup.ts";
+import { startCoracle } from "./system-coracle.ts";
+import { startEtcd } from "./system-etcd.ts";
+import type { Face, Operation, System, SystemName } from "./types.ts";
+
+const usage = `npm run bench -- [options]
+  --quick              one short round, for a look; writes no results
+  --only coracle|etcd  one system alone; writes no results
+  --connections 1,64   default 1,64,256
+  --operations put,get
+  --repeats N          rounds, default 3
+  --seconds N          of each measurement, default 5
+  --keys N             in the store, default 10000
+  --out FILE           default bench/RESULTS.md`;
+
+function options() {
+  const { values } = parseArgs({
+    options: {
+      quick: { type: "boolean", default: false },
+      only: { type: "string" },
+      connections: { type: "string" },
+      operations: { type: "string", default: "put,get" },
+      repeats: { type: "string" },
+      seconds: { type: "string" },
+      keys: { type: "string", default: "10000" },
+      out: { type: "string" },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) {
+    console.log(usage);
+    process.exit(0);
+  }
+  const quick = values.quick;
+  return {
+    systems:
+      values.only === undefined ? (["coracle", "etcd"] as const) : ([values.only as SystemName] as const),
+    connections: (values.connections ?? (quick ? "1,64" : "1,64,256")).split(",").map(Number),
+    operations: values.operations.split(",") as Operation[],
+    repeats: Number(values.repeats ?? (quick ? 1 : 3)),
+    seconds: Number(values.seconds ?? (quick ? 2 : 5)),
+    warmSeconds: quick ? 1 : 2,
+    keys: Array.from({ length: Number(values.keys) }, (_, i) => `bench/${String(i).padStart(8, "0")}`),
+    value: "coracle carries 256 bytes here. ".repeat(8),
+    out: values.out ?? (quick || values.only ? undefined : resolve(import.meta.dirname, "RESULTS.md")),
+  };
+}
+
+async function main(): Promise<void> {
+  const chosen = options();
+  const folder = temporaryFolder("bench");
+  const systems = new Map<SystemName, System>();
+  for (const name of chosen.systems) {
+    console.log(`starting three ${name} members`);
+    systems.set(name, name === "coracle" ? await startCoracle() : await startEtcd(join(folder, "etcd")));
+  }
+  const rows: Face[] = Object.values(faces).filter((face) => systems.has(face.system));
+  for (const system of systems.values()) await fill(system, chosen.keys, chosen.value);
+  for (const face of rows) await probe(systemOf(systems, face), face);
+
+  const measurements: Measurement[] = [];
+  for (let repeat = 1; repeat <= chosen.repeats; repeat++) {
+    for (const operation of chosen.operations) {
+      for (const connections of chosen.connections) {
+        // Every other round in reverse, so that nobody always goes first.
+        for (const face of repeat % 2 === 1 ? rows : rows.toReversed()) {
+          const system = systemOf(systems, face);
+          const { warmSeconds, seconds, keys, value } = chosen;
+          const fixed = { system, warmSeconds, seconds, keys, value, folder };
+          const one = await measure({ ...fixed, face, operation, connections });
+          measurements.push(one);
+          console.log(
+            `${repeat}/${chosen.repeats} ${operation} ${String(connections).padStart(3)}  ` +
+              `${face.name.padEnd(15)} ${face.tool.padEnd(7)} ${one.perSecond.toFixed(0).padStart(7)}/s  ` +
+              `p50 ${one.p50Ms.toFixed(2)} ms  p99 ${one.p99Ms.toFixed(2)} ms  ` +
+              `cpu ${one.cpuMicroseconds.toFixed(0)} us  rss ${one.memory.residentMiB.toFixed(0)} MiB`,
+          );
+        }
+      }
+    }
+  }
+  for (const system of systems.values()) await system.stop();
+
+  const starts: Start[] = [];
+  for (let round = 0; round < Math.max(3, chosen.repeats); round++) {
+    for (const name of chosen.systems) starts.push(await measureStart(name, folder, round));
+  }
+  for (const name of chosen.systems) {
+    const own = starts.filter((start) => start.system === name);
+    console.log(
+      `${name}: first answer after ${median(own.map((s) => s.firstAnswerMs)).toFixed(0)} ms, ` +
+        `idle ${median(own.map((s) => s.idle.residentMiB)).toFixed(0)} MiB resident`,
+    );
+  }
+  const versions = Object.fromEntries([...systems].map(([name, system]) => [name, system.version]));
+  const results: Results = { measurements, starts, versions, ...chosen };
+  const text = await renderResults(results);
+  console.log(`\n${text}`);
+  if (chosen.out !== undefined) writeFileSync(chosen.out, text);
+  process.exit(0);
+}
+
+function systemOf(systems: ReadonlyMap<SystemName, System>, face: Face): System {
+  const system = systems.get(face.system);
+  if (system === undefined) throw new Error(`${face.system} is not running`);
+  return system;
+}
+
+await main();

@@ -1,0 +1,168 @@
+import { cpus, release, totalmem } from "node:os";
+import { runToEnd } from "../test/e2e/process.ts";
+import { comparisons, faces } from "./faces.ts";
+import type { Measurement } from "./measure.ts";
+import type { Start } from "./startup.ts";
+import type { Face, Operation, SystemName } from "./types.ts";
+
+export interface Results {
+  readonly measurements: readonly Measurement[];
+  readonly starts: readonly Start[];
+  readonly versions: Readonly<Partial<Record<SystemName, string>>>;
+  readonly repeats: number;
+  readonly seconds: number;
+  readonly keys: readonly string[];
+  readonly connections: readonly number[];
+  readonly operations: readonly Operation[];
+}
+
+/**
+ * What a bare prototype of the data path reached against etcd on one 2-core machine, as ratios, and
+ * the share of them that is asked for: a machine's speed cancels out, its sum of parts does not.
+ */
+const prototypeRatios = [
+  { connections: 64, theirs: faces.grpcH2load, ratio: 22_200 / 11_700 },
+  { connections: 64, theirs: faces.gatewayWrk, ratio: 22_200 / 6_750 },
+  { connections: 256, theirs: faces.grpcH2load, ratio: 25_500 / 16_900 },
+  { connections: 256, theirs: faces.gatewayWrk, ratio: 25_500 / 8_400 },
+] as const;
+const shareOfPrototype = 0.8;
+const startMsMax = 100;
+const idleMiBMax = 80;
+
+export function median(values: readonly number[]): number {
+  const ascending = values.toSorted((a, b) => a - b);
+  const middle = Math.floor(ascending.length / 2);
+  const upper = ascending[middle] ?? Number.NaN;
+  return ascending.length % 2 === 1 ? upper : ((ascending[middle - 1] ?? Number.NaN) + upper) / 2;
+}
+
+export async function renderResults(results: Results): Promise<string> {
+  const { versions, repeats, seconds, keys } = results;
+  const tools = `${(await firstWords("wrk", "--version")) || "wrk"}, ${await firstWords("h2load", "--version")}`;
+  const sections = [
+    "# coracle beside etcd",
+    `Written by \`npm run bench\` on ${new Date().toISOString().slice(0, 10)}. Three members of each on loopback of one machine that also runs the load, so what counts is the ratio of two lines, not a line.`,
+    [
+      `- Machine: ${cpus().length} × ${cpus()[0]?.model.trim() ?? "CPU"}, ${(totalmem() / 1024 ** 3).toFixed(0)} GiB, Linux ${release()}`,
+      `- coracle ${versions.coracle ?? "not measured"} (compiled binary), etcd ${versions.etcd ?? "not measured"}, both with default timeouts; load on the leader`,
+      `- Load: ${tools}, one thread, one request in flight a connection. \`wrk\` draws one of ${keys.length} keys for every request; \`h2load\`, which is needed for gRPC, sends one fixed key to both. Values are 256 bytes. Ratios are made only between lines of one tool.`,
+      `- Medians of ${repeats} rounds of ${seconds} s, systems in turn, the order reversed every other round. Every request was answered with success, and the store's revision rose by the number of answered puts.`,
+      "- CPU is user and system time of the three members together for one request; RSS is their sum after the load.",
+    ].join("\n"),
+    ...results.operations.map((operation) => renderTable(results, operation)),
+    renderVerdict(results),
+    renderStarts(results),
+  ];
+  return `${sections.join("\n\n")}\n`;
+}
+
+async function firstWords(program: string, flag: string): Promise<string> {
+  const { stdout, stderr } = await runToEnd([program, flag]);
+  return (stdout || stderr).split("\n")[0]?.split(/\s+/).slice(0, 2).join(" ") ?? program;
+}
+
+const titles: Readonly<Record<Operation, string>> = {
+  put: "## PUT",
+  get: "## GET, linearizable",
+};
+
+function renderTable(results: Results, operation: Operation): string {
+  const lines = [
+    titles[operation],
+    "",
+    "| connections | tool | who | requests/s | p50 ms | p99 ms | CPU µs | RSS MiB | coracle/etcd: requests/s | p99 | CPU |",
+    "|--:|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+  ];
+  for (const connections of results.connections) {
+    for (const { ours, theirs } of comparisons) {
+      const our = cell(results, ours, operation, connections);
+      const their = cell(results, theirs, operation, connections);
+      const ratio = (of: (c: Cell) => number): string =>
+        our === undefined || their === undefined ? "" : `**${(of(our) / of(their)).toFixed(2)}**`;
+      const ratios = [ratio((c) => c.perSecond), ratio((c) => c.p99Ms), ratio((c) => c.cpuMicroseconds)];
+      if (our !== undefined) lines.push(tableLine(connections, ours, our, ratios));
+      if (their !== undefined) lines.push(tableLine(connections, theirs, their, ["", "", ""]));
+    }
+  }
+  return lines.join("\n");
+}
+
+interface Cell {
+  readonly perSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly cpuMicroseconds: number;
+  readonly residentMiB: number;
+}
+
+/** The medians of one cell's rounds. */
+function cell(results: Results, face: Face, operation: Operation, connections: number): Cell | undefined {
+  const rounds = results.measurements.filter(
+    (one) => one.face === face && one.operation === operation && one.connections === connections,
+  );
+  if (rounds.length === 0) return undefined;
+  const middle = (of: (one: Measurement) => number): number => median(rounds.map(of));
+  return {
+    perSecond: middle((one) => one.perSecond),
+    p50Ms: middle((one) => one.p50Ms),
+    p99Ms: middle((one) => one.p99Ms),
+    cpuMicroseconds: middle((one) => one.cpuMicroseconds),
+    residentMiB: middle((one) => one.memory.residentMiB),
+  };
+}
+
+function tableLine(connections: number, face: Face, cell: Cell, ratios: readonly string[]): string {
+  const numbers = [
+    Math.round(cell.perSecond).toLocaleString("en"),
+    cell.p50Ms.toFixed(2),
+    cell.p99Ms.toFixed(2),
+    cell.cpuMicroseconds.toFixed(0),
+    cell.residentMiB.toFixed(0),
+  ];
+  return `| ${[connections, face.tool, face.name, ...numbers, ...ratios].join(" | ")} |`;
+}
+
+/** The line that the issue asks for: side by side, within 20% of the prototype's ratios or not. */
+function renderVerdict(results: Results): string {
+  const lines = ["## PUT against the prototype's ratios", ""];
+  for (const { connections, theirs, ratio } of prototypeRatios) {
+    const ours = comparisons.find((pair) => pair.theirs === theirs)?.ours;
+    const our = ours && cell(results, ours, "put", connections);
+    const their = cell(results, theirs, "put", connections);
+    if (our === undefined || their === undefined) continue;
+    const reached = our.perSecond / their.perSecond;
+    const asked = ratio * shareOfPrototype;
+    lines.push(
+      `- ${connections} connections against ${theirs.name}: ${reached.toFixed(2)}x; the prototype had ${ratio.toFixed(2)}x, ` +
+        `within 20% is ${asked.toFixed(2)}x: ${reached >= asked ? "reached" : "**missed**"}`,
+    );
+  }
+  return lines.length === 2 ? "" : lines.join("\n");
+}
+
+function renderStarts(results: Results): string {
+  const lines = [
+    "## Start and idle memory of a lone member",
+    "",
+    "| who | start to first answered request, ms | idle RSS MiB | of it not backed by files MiB |",
+    "|---|--:|--:|--:|",
+  ];
+  const verdicts: string[] = [];
+  for (const system of ["coracle", "etcd"] as const) {
+    const own = results.starts.filter((start) => start.system === system);
+    if (own.length === 0) continue;
+    const startMs = median(own.map((start) => start.firstAnswerMs));
+    const residentMiB = median(own.map((start) => start.idle.residentMiB));
+    const anonymousMiB = median(own.map((start) => start.idle.anonymousMiB));
+    lines.push(
+      `| ${system} | ${startMs.toFixed(0)} | ${residentMiB.toFixed(0)} | ${anonymousMiB.toFixed(0)} |`,
+    );
+    if (system !== "coracle") continue;
+    verdicts.push(
+      `coracle starts in ${startMs.toFixed(0)} ms (asked: under ${startMsMax}): ${startMs < startMsMax ? "reached" : "**missed**"}; ` +
+        `idle it holds ${residentMiB.toFixed(0)} MiB (asked: under ${idleMiBMax}): ${residentMiB < idleMiBMax ? "reached" : "**missed**"}.`,
+    );
+  }
+  return [...lines, "", ...verdicts].join("\n");
+}

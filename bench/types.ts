@@ -1,0 +1,62 @@
+/** What the load does to the store. A new workload is a new row here and in `workloads.ts`. */
+export type Operation = "put" | "get";
+
+/** How a request of one face looks, so that either load tool can send it. */
+export interface WireRequest {
+  readonly method: "GET" | "PUT" | "POST";
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
+}
+
+export type SystemName = "coracle" | "etcd";
+
+/** One way to speak to one system with one load tool. A row of the table of results. */
+export interface Face {
+  readonly name: string;
+  readonly system: SystemName;
+  readonly tool: "wrk" | "h2load";
+  /** HTTP/1.1 with one request in flight a connection, or gRPC on HTTP/2. */
+  readonly protocol: "http/1.1" | "grpc";
+  /** Whether every request names another of the filled keys; else all name the same. */
+  readonly variedKeys: boolean;
+  request(operation: Operation, key: string, value: string): WireRequest;
+}
+
+/** Three running members of one system. */
+export interface System {
+  readonly name: SystemName;
+  readonly version: string;
+  readonly pids: readonly number[];
+  /** `host:port` of the leader, by protocol. */
+  leader(): Promise<Readonly<Record<Face["protocol"], string>>>;
+  /** The store-wide revision: every applied put raises it by one. */
+  revision(): Promise<number>;
+  put(key: string, value: string): Promise<void>;
+  /** Proves that the face's requests do what they should: a put is read back, by decoded answers. */
+  stop(): Promise<void>;
+}
+
+export interface LoadOptions {
+  readonly face: Face;
+  readonly operation: Operation;
+  /** `host:port`. */
+  readonly target: string;
+  /** Connections, one request in flight on each. */
+  readonly connections: number;
+  readonly seconds: number;
+  readonly keys: readonly string[];
+  readonly value: string;
+  /** For the tools' own files. */
+  readonly folder: string;
+}
+
+export interface LoadResult {
+  /** Requests answered with 2xx. */
+  readonly answered: number;
+  /** Requests answered otherwise, or not at all. */
+  readonly failed: number;
+  readonly seconds: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
