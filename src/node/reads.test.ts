@@ -1,0 +1,139 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { CoracleError } from "../base/errors.ts";
+import { nobody, type RaftEvent } from "../raft/types.ts";
+import { FakeClock } from "./fake-clock.test-support.ts";
+import { Reads } from "./reads.ts";
+
+function setUp() {
+  const clock = new FakeClock();
+  const asked: number[] = [];
+  const world = { leader: 1, applied: 5 };
+  const reads = new Reads({
+    clock,
+    leader: () => world.leader,
+    step(event: RaftEvent) {
+      assert.ok(event.type === "read");
+      asked.push(event.context);
+    },
+    applied: () => world.applied,
+    wake: () => {},
+    leaderWaitMs: 3000,
+    retryAfterMs: 200,
+  });
+  return { clock, asked, world, reads };
+}
+
+/** What became of a promise, looked at without waiting for it. */
+function watch(promise: Promise<void>): { end: string } {
+  const seen = { end: "waits" };
+  promise.then(
+    () => {
+      seen.end = "ready";
+    },
+    (error: unknown) => {
+      seen.end = error instanceof CoracleError ? error.code : "thrown";
+    },
+  );
+  return seen;
+}
+
+const settle = async (): Promise<void> => {
+  for (let at = 0; at < 5; at++) await Promise.resolve();
+};
+
+describe("linearizable reads", () => {
+  test("of one turn share one confirmation", async () => {
+    const { reads, asked } = setUp();
+    const seen = [watch(reads.current()), watch(reads.current())];
+    reads.flush();
+    assert.equal(asked.length, 1);
+    reads.confirmed([{ context: asked[0] ?? 0, index: 5 }]);
+    await settle();
+    assert.deepEqual(
+      seen.map(({ end }) => end),
+      ["ready", "ready"],
+    );
+  });
+
+  test("wait until the confirmed index is applied", async () => {
+    const { reads, asked, world } = setUp();
+    const seen = watch(reads.current());
+    reads.flush();
+    reads.confirmed([{ context: asked[0] ?? 0, index: 7 }]);
+    await settle();
+    assert.equal(seen.end, "waits");
+    world.applied = 7;
+    reads.applied();
+    await settle();
+    assert.equal(seen.end, "ready");
+  });
+
+  test("that come while a round is under way are not confirmed by it", async () => {
+    const { reads, asked } = setUp();
+    reads.current();
+    reads.flush();
+    const late = watch(reads.current());
+    reads.confirmed([{ context: asked[0] ?? 0, index: 5 }]);
+    await settle();
+    assert.equal(late.end, "waits");
+    reads.flush();
+    assert.equal(asked.length, 2);
+  });
+
+  test("are asked for again when refused or lost, and end with the reason", async () => {
+    const { reads, asked, world, clock } = setUp();
+    const seen = watch(reads.current());
+    reads.flush();
+    reads.refused([asked[0] ?? 0]);
+    reads.flush();
+    assert.equal(asked.length, 2);
+    clock.advance(250);
+    reads.sweep();
+    reads.flush();
+    assert.equal(asked.length, 3);
+    world.leader = nobody;
+    reads.refused([asked[2] ?? 0]);
+    clock.advance(3000);
+    reads.sweep();
+    await settle();
+    assert.equal(seen.end, "no_leader");
+  });
+
+  test("end when the member shuts down", async () => {
+    const { reads } = setUp();
+    const seen = watch(reads.current());
+    reads.close();
+    await settle();
+    assert.equal(seen.end, "shutting_down");
+    const after = watch(reads.current());
+    await settle();
+    assert.equal(after.end, "shutting_down");
+  });
+});
+
+describe("reads of bounded staleness", () => {
+  test("are served without a round while the last one is recent, counted from its start", async () => {
+    const { reads, asked, clock } = setUp();
+    reads.current();
+    reads.flush();
+    clock.advance(50);
+    reads.confirmed([{ context: asked[0] ?? 0, index: 5 }]);
+    const recent = watch(reads.fresh(50));
+    await settle();
+    assert.equal(recent.end, "ready");
+    const tooOld = watch(reads.fresh(49));
+    await settle();
+    assert.equal(tooOld.end, "waits");
+  });
+
+  test("are not fresh while the confirmed index is not applied", async () => {
+    const { reads, asked } = setUp();
+    reads.current();
+    reads.flush();
+    reads.confirmed([{ context: asked[0] ?? 0, index: 9 }]);
+    const seen = watch(reads.fresh(1000));
+    await settle();
+    assert.equal(seen.end, "waits");
+  });
+});
