@@ -1,0 +1,93 @@
+import * as v from "valibot";
+import { CoracleError } from "../base/errors.ts";
+import { count, id, memberRecordSchema, shortText, urls } from "./schema.ts";
+
+/*
+ * Bodies of requests by name, on control connections and between members. Objects are not strict:
+ * a newer member may add a property.
+ */
+
+const name = v.pipe(shortText, v.minLength(1));
+const address = v.pipe(shortText, v.minLength(1));
+
+/** "join": a process asks to become a learner, or takes the place of the dead member of its name. */
+export const joinRequestSchema = v.object({
+  name,
+  peerAddress: address,
+  clientUrls: urls,
+  grpcUrls: urls,
+});
+export type JoinRequest = v.InferOutput<typeof joinRequestSchema>;
+
+/** Either admitted, or where to ask instead. */
+export const joinResponseSchema = v.union([
+  v.object({
+    status: v.literal("admitted"),
+    clusterId: id,
+    memberId: id,
+    members: v.array(memberRecordSchema),
+  }),
+  v.object({
+    status: v.literal("not-leader"),
+    /** The leader's peer address; empty when none is known now. */
+    leaderAddress: shortText,
+  }),
+]);
+export type JoinResponse = v.InferOutput<typeof joinResponseSchema>;
+
+/** What all members that start at once agree on (discovery/bootstrap.ts). */
+export const bootstrapPlanSchema = v.object({
+  clusterId: id,
+  /** The instance that made the plan. */
+  planner: shortText,
+  members: v.pipe(v.array(memberRecordSchema), v.minLength(1)),
+});
+export type BootstrapPlan = v.InferOutput<typeof bootstrapPlanSchema>;
+
+/** "probe": who are you, and how far did your bootstrap come? */
+export const probeRequestSchema = v.object({
+  /** Drawn anew by each start of a process: by it a process recognises itself. */
+  instance: shortText,
+  name,
+});
+export type ProbeRequest = v.InferOutput<typeof probeRequestSchema>;
+
+export const probeResponseSchema = v.object({
+  instance: shortText,
+  name,
+  peerAddress: shortText,
+  clientUrls: urls,
+  grpcUrls: urls,
+  state: v.picklist(["empty", "planned", "initialised", "joining"]),
+  /** Of the cluster it is in, or whose plan it accepted; 0 for none. */
+  clusterId: count,
+  /** Members it expects, itself included. */
+  expected: count,
+});
+export type ProbeResponse = v.InferOutput<typeof probeResponseSchema>;
+
+/** "plan" and "commit" answer whether the plan is now on disk, or carried out. */
+export const planRequestSchema = v.object({ plan: bootstrapPlanSchema });
+export const planResponseSchema = v.object({ accepted: v.boolean(), reason: shortText });
+export type PlanResponse = v.InferOutput<typeof planResponseSchema>;
+export const commitRequestSchema = v.object({ clusterId: id });
+export const commitResponseSchema = v.object({ started: v.boolean() });
+
+/**
+ * Checks the body of a request or an answer.
+ *
+ * @throws CoracleError `malformed_body` that names the first thing wrong.
+ */
+export function parseBody<const TSchema extends v.GenericSchema>(
+  schema: TSchema,
+  body: unknown,
+  what: string,
+): v.InferOutput<TSchema> {
+  const result = v.safeParse(schema, body, { abortEarly: true });
+  if (result.success) return result.output;
+  const issue = result.issues[0];
+  throw new CoracleError(
+    "malformed_body",
+    `The ${what} is malformed at ${v.getDotPath(issue) ?? "its root"}: expected ${issue.expected ?? issue.type}.`,
+  );
+}
