@@ -10,6 +10,8 @@ export const limits = {
   proposalsInFlightMax: 16_384,
   /** Bytes of those proposals. */
   proposalsInFlightBytesMax: 64 * 1024 * 1024,
+  /** Linearizable reads that one member holds between arrival and answer. */
+  readsInFlightMax: 65_536,
   /** Bytes of commands that go into one log entry before a new entry begins. */
   batchBytesMax: 1024 * 1024,
   /** Commands in one log entry. */
@@ -34,6 +36,22 @@ export const limits = {
   snapshotChunkBytes: 256 * 1024,
   /** Keys in one answer of a listing when the client names no limit. */
   rangeKeysDefault: 1_000,
+  /** Most keys in one answer of a listing. */
+  rangeKeysMax: 10_000,
+  /** Entity tags in one conditional header; each is a comparison in the log. */
+  entityTagsMax: 16,
+  /** Characters of an `Idempotency-Key`. */
+  idempotencyKeyCharsMax: 255,
   /** Members of a cluster, learners included. */
   membersMax: 15,
+  /** Bytes of keys, values and operands of one command, beyond the largest value. */
+  commandOverheadBytesMax: 64 * 1024,
+  /** The longest `Idempotency-Key`, in bytes of UTF-8. */
+  idempotencyKeyBytesMax: 256,
+  /** How many idempotency keys are remembered; the oldest is forgotten first. */
+  idempotencyKeysMax: 100_000,
+  /** How long an idempotency key is remembered. */
+  idempotencyAgeMsMax: 24 * 60 * 60 * 1000,
+  /** A longer answer is remembered without its key-values. */
+  idempotencyResultBytesMax: 4096,
 } as const;

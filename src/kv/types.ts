@@ -96,6 +96,8 @@ export interface PutResult {
   readonly type: "put";
   readonly revision: number;
   readonly previous?: KeyValue;
+  /** Set when this is the remembered answer of a repeated command and too long to remember: key-values are left out. */
+  readonly abridged?: true;
 }
 export interface DeleteResult {
   readonly type: "delete";
@@ -103,6 +105,8 @@ export interface DeleteResult {
   readonly deleted: number;
   /** In key order; empty unless asked for. */
   readonly previous: readonly KeyValue[];
+  /** Set when this is the remembered answer of a repeated command and too long to remember: key-values are left out. */
+  readonly abridged?: true;
 }
 export interface RangeResult {
   readonly type: "range";
@@ -113,6 +117,8 @@ export interface RangeResult {
   readonly count: number;
   /** More keys stand behind the limit. */
   readonly more: boolean;
+  /** Set when this is the remembered answer of a repeated command and too long to remember: key-values are left out. */
+  readonly abridged?: true;
 }
 export interface TxnResult {
   readonly type: "txn";

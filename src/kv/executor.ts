@@ -1,0 +1,176 @@
+import { present } from "../base/assert.ts";
+import { emptyBytes } from "../base/bytes.ts";
+import type { ErrorCode } from "../base/errors.ts";
+import type { KeyRow, KeyStore } from "./key-store.ts";
+import { readRange, unreadable } from "./range.ts";
+import type { State } from "./state.ts";
+import { type Plan, plan } from "./transaction.ts";
+import type {
+  CommandBody,
+  CommandResult,
+  DeleteOperation,
+  DeleteResult,
+  KeyValue,
+  Operation,
+  OperationResult,
+  PutOperation,
+  PutResult,
+  Refused,
+  TxnResult,
+} from "./types.ts";
+
+/** Deletes of a range read the keys in portions of this many. */
+const deletePortion = 1000;
+
+export function refuse(code: ErrorCode, message: string): Refused {
+  return { type: "refused", code, message };
+}
+
+/**
+ * Carries commands out. Everything that can make a command fail is decided before its first
+ * change, so that a refused command leaves no trace and nothing needs to be undone.
+ */
+export class Executor {
+  readonly #store: KeyStore;
+  readonly #state: State;
+  /** The running command has changed a key: it writes at `state.revision + 1`. */
+  #pending = false;
+
+  constructor(store: KeyStore, state: State) {
+    this.#store = store;
+    this.#state = state;
+  }
+
+  /** Applies a command inside the transaction of the caller. */
+  execute(body: CommandBody): CommandResult {
+    this.#pending = false;
+    const result = this.#dispatch(body);
+    if (this.#pending) this.#state.revision++;
+    return result;
+  }
+
+  #dispatch(body: CommandBody): CommandResult {
+    switch (body.type) {
+      case "put": {
+        const before = this.#store.find(body.key);
+        return this.#checkPut(body, before) ?? this.#put(body, before);
+      }
+      case "delete":
+        return this.#delete(body);
+      case "txn": {
+        const chosen = plan(body, this.#store);
+        return this.#check(chosen) ?? this.#run(chosen);
+      }
+      case "compact":
+        return this.#compact(body.revision);
+    }
+  }
+
+  /** The first reason why the chosen operations cannot all be done. */
+  #check(chosen: Plan): Refused | undefined {
+    for (const operation of chosen.operations) {
+      if (operation.type === "put") {
+        const needsKey = operation.keepValue === true || operation.keepLease === true;
+        const refused = this.#checkPut(operation, needsKey ? this.#store.find(operation.key) : undefined);
+        if (refused !== undefined) return refused;
+      } else if (operation.type === "range") {
+        const error = unreadable(operation.revision, this.#state);
+        if (error !== undefined) return refuse(error.code, error.message);
+      }
+    }
+    for (const nested of chosen.nested) {
+      const refused = this.#check(nested);
+      if (refused !== undefined) return refused;
+    }
+    return undefined;
+  }
+
+  #checkPut(operation: PutOperation, before: KeyRow | undefined): Refused | undefined {
+    if (before === undefined && (operation.keepValue === true || operation.keepLease === true)) {
+      return refuse(
+        "not_found",
+        "The key does not exist, so its value or lease cannot be kept: put a value.",
+      );
+    }
+    // No lease can exist in this version of the schema.
+    if (operation.lease !== 0 && operation.keepLease !== true) {
+      return refuse("lease_not_found", `Lease ${operation.lease} does not exist: grant it first.`);
+    }
+    return undefined;
+  }
+
+  #run(chosen: Plan): TxnResult {
+    const responses: OperationResult[] = [];
+    let nested = 0;
+    for (const operation of chosen.operations) {
+      if (operation.type === "txn") {
+        responses.push(this.#run(present(chosen.nested[nested++], "the plan of a nested transaction")));
+      } else responses.push(this.#operate(operation));
+    }
+    return { type: "txn", revision: this.#revision(), succeeded: chosen.succeeded, responses };
+  }
+
+  #operate(operation: Exclude<Operation, { type: "txn" }>): OperationResult {
+    switch (operation.type) {
+      case "put":
+        return this.#put(operation, this.#store.find(operation.key));
+      case "delete":
+        return this.#delete(operation);
+      case "range":
+        return readRange(operation, this.#store, this.#state, this.#pending);
+    }
+  }
+
+  #put(operation: PutOperation, before: KeyRow | undefined): PutResult {
+    const keepsValue = operation.keepValue === true && before !== undefined;
+    const old =
+      before !== undefined && (keepsValue || operation.previous) ? this.#keyValue(before) : undefined;
+    const value = keepsValue ? (old?.value ?? emptyBytes) : operation.value;
+    const lease = operation.keepLease === true ? (before?.lease ?? 0) : operation.lease;
+    this.#pending = true;
+    const revision = this.#revision();
+    this.#store.put(operation.key, value, lease, revision, before);
+    return operation.previous && old !== undefined
+      ? { type: "put", revision, previous: old }
+      : { type: "put", revision };
+  }
+
+  #delete(operation: DeleteOperation): DeleteResult {
+    const previous: KeyValue[] = [];
+    let deleted = 0;
+    let rows: KeyRow[];
+    do {
+      rows = this.#store.rows(operation, deletePortion);
+      for (const row of rows) {
+        if (operation.previous) previous.push(this.#keyValue(row));
+        this.#pending = true;
+        this.#store.delete(row, this.#revision());
+      }
+      deleted += rows.length;
+    } while (rows.length === deletePortion);
+    return { type: "delete", revision: this.#revision(), deleted, previous };
+  }
+
+  /** Only what may be read changes here; rows are removed later, in slices, by each member for itself. */
+  #compact(revision: number): CommandResult {
+    const state = this.#state;
+    if (revision <= 0 || revision <= state.compactRevision) {
+      return refuse("revision_compacted", `Revision ${revision} is compacted already.`);
+    }
+    const error = unreadable(revision, state);
+    if (error !== undefined) return refuse(error.code, error.message);
+    state.compactRevision = revision;
+    state.chain(revision % 0x1_0000_0000);
+    return { type: "compact", revision: state.revision };
+  }
+
+  #keyValue(row: KeyRow): KeyValue {
+    const { key, value, createRevision, modRevision, version, lease } = this.#store.revision(row.seq);
+    return { key, value, createRevision, modRevision, version, lease };
+  }
+
+  /** The revision that the running command writes or reads at. */
+  #revision(): number {
+    return this.#pending ? this.#state.revision + 1 : this.#state.revision;
+  }
+}

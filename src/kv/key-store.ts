@@ -1,0 +1,320 @@
+import { emptyBytes } from "../base/bytes.ts";
+import type { SqliteDatabase, SqliteStatement, SqlValue } from "../base/sqlite.ts";
+import { addBytes, historyRowChecksum, keyChecksum, keyRowChecksum } from "./checksum.ts";
+import { damaged } from "./schema.ts";
+import type { State } from "./state.ts";
+import type { KeyRange, KeyValue } from "./types.ts";
+
+/** What stands about a key in `key`, without its value. */
+export interface KeyRow {
+  readonly key: Uint8Array;
+  /** Where its value is: the row of `revision`. */
+  readonly seq: number;
+  readonly createRevision: number;
+  readonly modRevision: number;
+  readonly version: number;
+  readonly lease: number;
+  readonly checksum: number;
+}
+
+/** A row of `revision`. `version` 0 is a tombstone: the key was deleted. */
+export interface RevisionRow extends KeyValue {
+  readonly seq: number;
+}
+
+const keyColumns = "k.key, k.seq, k.create_revision, k.mod_revision, k.version, k.lease, k.checksum";
+const bounded = "k.key >= ? AND k.key < ?";
+const unbounded = "k.key >= ?";
+
+/** Statements over the keys in a range; one set for ranges with an end and one for those without. */
+class RangeStatements {
+  readonly count: SqliteStatement;
+  readonly rows: SqliteStatement;
+  readonly rowsWithValue: SqliteStatement;
+  readonly past: SqliteStatement;
+  readonly pastCount: SqliteStatement;
+
+  constructor(db: SqliteDatabase, where: string, parameters: number) {
+    const limit = parameters + 1;
+    // Numbered parameters: the bounds occur on both sides of the UNION. The LIMIT stands after them.
+    const inRange = where === bounded ? "key >= ?1 AND key < ?2" : "key >= ?1";
+    const at = `?${parameters + 1}`;
+    this.count = db.prepare(`SELECT count(*) FROM key k WHERE ${where}`);
+    this.rows = db.prepare(`SELECT ${keyColumns} FROM key k WHERE ${where} ORDER BY k.key LIMIT ?${limit}`);
+    this.rowsWithValue = db.prepare(
+      `SELECT ${keyColumns}, r.checksum AS value_checksum, r.value
+       FROM key k LEFT JOIN revision r ON r.seq = k.seq WHERE ${where} ORDER BY k.key LIMIT ?${limit}`,
+    );
+    this.past = db.prepare(
+      `SELECT key, seq, 0 AS until, checksum FROM key WHERE ${inRange} AND seq <= ${at}
+       UNION ALL
+       SELECT key, seq, until, checksum FROM history WHERE ${inRange} AND seq <= ${at} AND until > ${at}
+       ORDER BY 1 LIMIT ?${parameters + 2}`,
+    );
+    this.pastCount = db.prepare(
+      `SELECT (SELECT count(*) FROM key WHERE ${inRange} AND seq <= ${at})
+            + (SELECT count(*) FROM history WHERE ${inRange} AND seq <= ${at} AND until > ${at})`,
+    );
+  }
+}
+
+/**
+ * The keys of all revisions, over the tables `key`, `revision` and `history`. It knows rows, sequence
+ * numbers and checksums; what a command means is not its matter. Every row read is verified.
+ */
+export class KeyStore {
+  readonly #state: State;
+  readonly #getKey: SqliteStatement;
+  readonly #getKeyWithValue: SqliteStatement;
+  readonly #insertKey: SqliteStatement;
+  readonly #updateKey: SqliteStatement;
+  readonly #deleteKey: SqliteStatement;
+  readonly #getRevision: SqliteStatement;
+  readonly #getModRevision: SqliteStatement;
+  readonly #insertRevision: SqliteStatement;
+  readonly #insertHistory: SqliteStatement;
+  readonly #getHistory: SqliteStatement;
+  readonly #bounded: RangeStatements;
+  readonly #unbounded: RangeStatements;
+
+  constructor(db: SqliteDatabase, state: State) {
+    this.#state = state;
+    this.#getKey = db.prepare(`SELECT ${keyColumns} FROM key k WHERE k.key = ?`);
+    this.#getKeyWithValue = db.prepare(
+      `SELECT ${keyColumns}, r.checksum AS value_checksum, r.value
+       FROM key k LEFT JOIN revision r ON r.seq = k.seq WHERE k.key = ?`,
+    );
+    this.#insertKey = db.prepare("INSERT INTO key VALUES (?, ?, ?, ?, ?, ?, ?)");
+    this.#updateKey = db.prepare(
+      "UPDATE key SET seq = ?, mod_revision = ?, version = ?, lease = ?, checksum = ? WHERE key = ?",
+    );
+    this.#deleteKey = db.prepare("DELETE FROM key WHERE key = ?");
+    this.#getRevision = db.prepare(
+      "SELECT mod_revision, create_revision, version, lease, checksum, key, value FROM revision WHERE seq = ?",
+    );
+    this.#getModRevision = db.prepare("SELECT mod_revision FROM revision WHERE seq = ?");
+    this.#insertRevision = db.prepare("INSERT INTO revision VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+    this.#insertHistory = db.prepare("INSERT INTO history VALUES (?, ?, ?, ?)");
+    this.#getHistory = db.prepare(
+      "SELECT seq, until, checksum FROM history WHERE key = ? AND seq <= ? ORDER BY seq DESC LIMIT 1",
+    );
+    this.#bounded = new RangeStatements(db, bounded, 2);
+    this.#unbounded = new RangeStatements(db, unbounded, 1);
+  }
+
+  // Writing. The caller holds a transaction and names the revision under which it writes.
+
+  /** Puts a key whose present row is `before`. */
+  put(key: Uint8Array, value: Uint8Array, lease: number, revision: number, before: KeyRow | undefined): void {
+    const crc = keyChecksum(key);
+    const createRevision = before === undefined ? revision : before.createRevision;
+    const version = before === undefined ? 1 : before.version + 1;
+    const seq = this.#append(key, value, crc, createRevision, revision, version, lease);
+    const checksum = keyRowChecksum(crc, seq, createRevision, revision, version, lease);
+    if (before === undefined) {
+      this.#insertKey.run(key, seq, createRevision, revision, version, lease, checksum);
+      this.#state.addKey(checksum);
+    } else {
+      this.#insertHistory.run(key, before.seq, seq, historyRowChecksum(crc, before.seq, seq));
+      this.#updateKey.run(seq, revision, version, lease, checksum, key);
+      this.#state.replaceKey(before.checksum, checksum);
+    }
+  }
+
+  /** Deletes a key whose present row is `before`. */
+  delete(before: KeyRow, revision: number): void {
+    const { key } = before;
+    const crc = keyChecksum(key);
+    const seq = this.#append(key, emptyBytes, crc, 0, revision, 0, 0);
+    this.#insertHistory.run(key, before.seq, seq, historyRowChecksum(crc, before.seq, seq));
+    this.#deleteKey.run(key);
+    this.#state.removeKey(before.checksum);
+  }
+
+  #append(
+    key: Uint8Array,
+    value: Uint8Array,
+    keyCrc: number,
+    createRevision: number,
+    modRevision: number,
+    version: number,
+    lease: number,
+  ): number {
+    const seq = ++this.#state.seq;
+    const checksum = keyRowChecksum(
+      addBytes(value, keyCrc),
+      seq,
+      createRevision,
+      modRevision,
+      version,
+      lease,
+    );
+    this.#insertRevision.run(seq, modRevision, createRevision, version, lease, checksum, key, value);
+    this.#state.chain(checksum);
+    return seq;
+  }
+
+  // Reading the present.
+
+  /** The row of one key, without its value. */
+  find(key: Uint8Array): KeyRow | undefined {
+    const row = this.#getKey.get(key);
+    return row === undefined ? undefined : parseKeyRow(row);
+  }
+
+  /** One key with its value. */
+  findWithValue(key: Uint8Array): KeyValue | undefined {
+    const row = this.#getKeyWithValue.get(key);
+    return row === undefined ? undefined : parseKeyValue(row);
+  }
+
+  /** Rows of the keys in a range, in key order; `limit` -1 for all. */
+  rows(range: KeyRange, limit: number): KeyRow[] {
+    if (range.end === undefined) {
+      const row = this.find(range.key);
+      return row === undefined ? [] : [row];
+    }
+    const rows =
+      range.end === null
+        ? this.#unbounded.rows.all(range.key, limit)
+        : this.#bounded.rows.all(range.key, range.end, limit);
+    return rows.map(parseKeyRow);
+  }
+
+  /** Keys with their values, in key order; `limit` -1 for all. */
+  keyValues(range: KeyRange, limit: number): KeyValue[] {
+    if (range.end === undefined) {
+      const found = this.findWithValue(range.key);
+      return found === undefined ? [] : [found];
+    }
+    const rows =
+      range.end === null
+        ? this.#unbounded.rowsWithValue.all(range.key, limit)
+        : this.#bounded.rowsWithValue.all(range.key, range.end, limit);
+    return rows.map(parseKeyValue);
+  }
+
+  count(range: KeyRange): number {
+    if (range.end === undefined) return this.#getKey.get(range.key) === undefined ? 0 : 1;
+    if (range.end !== null) return this.#bounded.count.get(range.key, range.end)?.[0] as number;
+    if (range.key.length === 0) return this.#state.keyCount;
+    return this.#unbounded.count.get(range.key)?.[0] as number;
+  }
+
+  // Reading the past. `at` is a sequence number: the last one of the revision that is read.
+
+  /** Where the keys of a range stood at `at`: sequence numbers in key order; `limit` -1 for all. */
+  pastSeqs(range: KeyRange, at: number, limit: number): number[] {
+    const { key, end } = range;
+    if (end === undefined) return this.#pastSeq(key, at);
+    const rows =
+      end === null ? this.#unbounded.past.all(key, at, limit) : this.#bounded.past.all(key, end, at, limit);
+    return rows.map((row) => {
+      const [rowKey, seq, until, checksum] = row as [Uint8Array, number, number, number];
+      if (until !== 0) checkHistory(rowKey, seq, until, checksum);
+      return seq;
+    });
+  }
+
+  pastCount(range: KeyRange, at: number): number {
+    const { key, end } = range;
+    if (end === undefined) return this.#pastSeq(key, at).length;
+    const row =
+      end === null ? this.#unbounded.pastCount.get(key, at) : this.#bounded.pastCount.get(key, end, at);
+    return row?.[0] as number;
+  }
+
+  #pastSeq(key: Uint8Array, at: number): number[] {
+    const now = this.find(key);
+    if (now !== undefined && now.seq <= at) return [now.seq];
+    const row = this.#getHistory.get(key, at);
+    if (row === undefined) return [];
+    const [seq, until, checksum] = row as [number, number, number];
+    checkHistory(key, seq, until, checksum);
+    return until > at ? [seq] : [];
+  }
+
+  /** The row of `revision` with this sequence number. */
+  revision(seq: number): RevisionRow {
+    const row = this.#getRevision.get(seq);
+    if (row === undefined) throw damaged(`state.db lacks the revision row ${seq}`);
+    return parseRevisionRow(seq, row);
+  }
+
+  /**
+   * The last sequence number of a revision that is not compacted (and not in the future). Rows above
+   * `compactedSeq` stand without gaps, and revisions rise with them, so a binary search finds it.
+   */
+  lastSeqOf(revision: number): number {
+    let low = this.#state.compactedSeq;
+    let high = this.#state.seq;
+    while (low < high) {
+      const middle = low + Math.ceil((high - low) / 2);
+      const row = this.#getModRevision.get(middle);
+      if (row === undefined) throw damaged(`state.db lacks the revision row ${middle}`);
+      if ((row[0] as number) <= revision) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+}
+
+function parseKeyRow(row: SqlValue[]): KeyRow {
+  const [key, seq, createRevision, modRevision, version, lease, checksum] = row as [
+    Uint8Array,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  if (keyRowChecksum(keyChecksum(key), seq, createRevision, modRevision, version, lease) !== checksum) {
+    throw damaged(`The checksum of a key in state.db is wrong (row ${seq})`);
+  }
+  return { key, seq, createRevision, modRevision, version, lease, checksum };
+}
+
+/** The value's checksum covers the key and all numbers too, so it vouches for both joined rows. */
+function parseKeyValue(row: SqlValue[]): KeyValue {
+  const [key, seq, createRevision, modRevision, version, lease, , checksum, value] = row as [
+    Uint8Array,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number | null,
+    Uint8Array,
+  ];
+  if (checksum === null) throw damaged(`state.db lacks the revision row ${seq}`);
+  const crc = addBytes(value, keyChecksum(key));
+  if (keyRowChecksum(crc, seq, createRevision, modRevision, version, lease) !== checksum) {
+    throw damaged(`The checksum of a value in state.db is wrong (row ${seq})`);
+  }
+  return { key, value, createRevision, modRevision, version, lease };
+}
+
+export function parseRevisionRow(seq: number, row: SqlValue[]): RevisionRow {
+  const [modRevision, createRevision, version, lease, checksum, key, value] = row as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    Uint8Array,
+    Uint8Array,
+  ];
+  const crc = addBytes(value, keyChecksum(key));
+  if (keyRowChecksum(crc, seq, createRevision, modRevision, version, lease) !== checksum) {
+    throw damaged(`The checksum of a value in state.db is wrong (row ${seq})`);
+  }
+  return { key, value, createRevision, modRevision, version, lease, seq };
+}
+
+function checkHistory(key: Uint8Array, seq: number, until: number, checksum: number): void {
+  if (historyRowChecksum(keyChecksum(key), seq, until) !== checksum) {
+    throw damaged(`The checksum of a history row in state.db is wrong (row ${seq})`);
+  }
+}

@@ -1,0 +1,272 @@
+import { assert } from "../base/assert.ts";
+import type { MemberChange } from "../base/members.ts";
+import type { SqliteDatabase, SqliteStatement } from "../base/sqlite.ts";
+import { type Change, ChangeReader } from "./changes.ts";
+import { Compaction, type CompactionSlice } from "./compaction.ts";
+import { Executor } from "./executor.ts";
+import { IdempotencyTable } from "./idempotency.ts";
+import { KeyStore } from "./key-store.ts";
+import { MemberTable } from "./member-table.ts";
+import { readRange, unreadable } from "./range.ts";
+import { asDamage, createSchema, openSchema } from "./schema.ts";
+import { State, StateTable } from "./state.ts";
+import type {
+  Batch,
+  Command,
+  CommandResult,
+  Membership,
+  RangeOperation,
+  RangeResult,
+  Refused,
+} from "./types.ts";
+
+/** A committed log entry, decoded. */
+export interface AppliedEntry {
+  readonly index: number;
+  readonly term: number;
+  readonly content:
+    | { readonly type: "batch"; readonly batch: Batch }
+    | { readonly type: "membership"; readonly change: MemberChange }
+    | { readonly type: "noop" };
+}
+
+/** What became of an entry; the results of a batch stand in the order of its commands. */
+export type ApplyOutcome =
+  | { readonly type: "batch"; readonly results: readonly CommandResult[] }
+  | { readonly type: "membership"; readonly refused?: Refused }
+  | { readonly type: "noop" };
+
+/** What the state of a new member begins with. */
+export interface InitialState {
+  readonly membership: Membership;
+  readonly index: number;
+  readonly term: number;
+}
+
+/**
+ * The replicated state machine over state.db: the same entries give the same state, results and
+ * hash on every member, however they are grouped into calls. See DESIGN.md beside this file.
+ *
+ * An error thrown by SQLite rolls the running call back as a whole; the machine then stands where
+ * it stood before and may be tried again.
+ */
+export class StateMachine {
+  readonly #db: SqliteDatabase;
+  readonly #state: State;
+  readonly #stateTable: StateTable;
+  readonly #store: KeyStore;
+  readonly #members: MemberTable;
+  readonly #executor: Executor;
+  readonly #idempotency: IdempotencyTable;
+  readonly #compaction: Compaction;
+  readonly #changes: ChangeReader;
+  readonly #begin: SqliteStatement;
+  readonly #commit: SqliteStatement;
+  readonly #rollback: SqliteStatement;
+
+  private constructor(db: SqliteDatabase) {
+    this.#db = db;
+    this.#begin = db.prepare("BEGIN IMMEDIATE");
+    this.#commit = db.prepare("COMMIT");
+    this.#rollback = db.prepare("ROLLBACK");
+    this.#state = new State();
+    this.#stateTable = new StateTable(db);
+    this.#store = new KeyStore(db, this.#state);
+    this.#members = new MemberTable(db, this.#state);
+    this.#executor = new Executor(this.#store, this.#state);
+    this.#idempotency = new IdempotencyTable(db, this.#state);
+    this.#compaction = new Compaction(db, this.#store, this.#state);
+    this.#changes = new ChangeReader(db, this.#store);
+  }
+
+  /**
+   * Makes the tables and the first state in an empty database, in one transaction. A member that
+   * waits for its first snapshot begins with index 0 and no members.
+   */
+  static create(db: SqliteDatabase, initial: InitialState): StateMachine {
+    db.exec("BEGIN IMMEDIATE");
+    try {
+      createSchema(db);
+      const machine = new StateMachine(db);
+      machine.#state.clusterId = initial.membership.clusterId;
+      machine.#state.appliedIndex = initial.index;
+      machine.#state.appliedTerm = initial.term;
+      machine.#members.create(initial.membership);
+      machine.#stateTable.save(machine.#state);
+      db.exec("COMMIT");
+      return machine;
+    } catch (error) {
+      db.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  /**
+   * Opens the state that `create` and `apply` left.
+   *
+   * @throws CoracleError `storage_damaged` when schema or content are not what they should be.
+   */
+  static open(db: SqliteDatabase): StateMachine {
+    try {
+      openSchema(db);
+      const machine = new StateMachine(db);
+      machine.#state.restore(machine.#stateTable.load());
+      machine.#members.load();
+      return machine;
+    } catch (error) {
+      throw asDamage(error);
+    }
+  }
+
+  get appliedIndex(): number {
+    return this.#state.appliedIndex;
+  }
+
+  get appliedTerm(): number {
+    return this.#state.appliedTerm;
+  }
+
+  get revision(): number {
+    return this.#state.revision;
+  }
+
+  /** The oldest revision that can be read; 0 before the first compaction. */
+  get compactRevision(): number {
+    return this.#state.compactRevision;
+  }
+
+  /** The leader's wall clock as the log tells it, milliseconds since 1970; never goes back. */
+  get timeMs(): number {
+    return this.#state.timeMs;
+  }
+
+  /** Live keys. */
+  get keyCount(): number {
+    return this.#state.keyCount;
+  }
+
+  membership(): Membership {
+    return this.#members.membership;
+  }
+
+  confState(): { voters: number[]; learners: number[] } {
+    const voters: number[] = [];
+    const learners: number[] = [];
+    // The table keeps them sorted by id.
+    for (const member of this.#members.membership.members)
+      (member.learner ? learners : voters).push(member.id);
+    return { voters, learners };
+  }
+
+  /** Applies entries that follow the last applied one, in one SQLite transaction. */
+  apply(entries: readonly AppliedEntry[]): readonly ApplyOutcome[] {
+    if (entries.length === 0) return [];
+    return this.#transaction(() => entries.map((entry) => this.#applyEntry(entry)));
+  }
+
+  #applyEntry({ index, term, content }: AppliedEntry): ApplyOutcome {
+    const state = this.#state;
+    assert(index === state.appliedIndex + 1, `entry ${index} applied after entry ${state.appliedIndex}`);
+    assert(term >= state.appliedTerm, `entry of term ${term} applied after one of term ${state.appliedTerm}`);
+    state.appliedIndex = index;
+    state.appliedTerm = term;
+    switch (content.type) {
+      case "batch": {
+        const { timeMs, commands } = content.batch;
+        if (timeMs > state.timeMs) state.timeMs = timeMs;
+        return { type: "batch", results: commands.map((command) => this.#applyCommand(command)) };
+      }
+      case "membership": {
+        const refused = this.#members.apply(content.change);
+        return refused === undefined ? { type: "membership" } : { type: "membership", refused };
+      }
+      case "noop":
+        return { type: "noop" };
+    }
+  }
+
+  #applyCommand({ body, idempotencyKey }: Command): CommandResult {
+    if (idempotencyKey === undefined) return this.#executor.execute(body);
+    return this.#idempotency.once(idempotencyKey, body, () => this.#executor.execute(body));
+  }
+
+  /**
+   * Reads keys.
+   *
+   * @throws CoracleError `revision_compacted` or `revision_future` when the revision cannot be read,
+   *   `storage_damaged` when what is stored is not what was written.
+   */
+  range(op: RangeOperation): RangeResult {
+    const error = unreadable(op.revision, this.#state);
+    if (error !== undefined) throw error;
+    return this.#reading(() => readRange(op, this.#store, this.#state, false));
+  }
+
+  /**
+   * What happened from revision `from` on, in revision order, the rows of one revision together;
+   * about `rowsMax` rows, none when `from` is in the future.
+   *
+   * @throws CoracleError `revision_compacted` when `from` lies below the compact revision.
+   */
+  changes(from: number, rowsMax: number): readonly Change[] {
+    if (from > this.#state.revision) return [];
+    const error = unreadable(Math.max(from, 1), this.#state);
+    if (error !== undefined) throw error;
+    return this.#reading(() => this.#changes.read(Math.max(from, 1), rowsMax));
+  }
+
+  /** Whether `compactSlice` has something to do. */
+  get compactionPending(): boolean {
+    return this.#compaction.pending;
+  }
+
+  /**
+   * Removes rows that the replicated compact revision made unreadable, visiting at most `rowsMax`.
+   * Local to this member: neither what can be read nor the hash changes.
+   */
+  compactSlice(rowsMax: number): CompactionSlice {
+    return this.#transaction(() => {
+      this.#idempotency.removeExpired(rowsMax);
+      return this.#compaction.slice(rowsMax);
+    });
+  }
+
+  /** A hash of the logical state at the applied index, for comparison between members. */
+  hash(): string {
+    return this.#state.hash();
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  #reading<T>(read: () => T): T {
+    try {
+      return read();
+    } catch (error) {
+      throw asDamage(error);
+    }
+  }
+
+  /** Runs `work` as one SQLite transaction that stores the state with it, or leaves everything as it was. */
+  #transaction<T>(work: () => T): T {
+    const before = this.#state.copy();
+    const membership = this.#members.membership;
+    try {
+      this.#begin.run();
+      const result = work();
+      this.#stateTable.save(this.#state);
+      this.#commit.run();
+      return result;
+    } catch (error) {
+      this.#state.restore(before);
+      this.#members.restore(membership);
+      try {
+        this.#rollback.run();
+      } catch {
+        // SQLite has rolled back by itself, as it does when the disk is full.
+      }
+      throw asDamage(error);
+    }
+  }
+}
