@@ -13,7 +13,7 @@ import type { Face, Operation, System, SystemName } from "./types.ts";
 const usage = `npm run bench -- [options]
   --quick              one short round, for a look; writes no results
   --only coracle|etcd  one system alone; writes no results
-  --connections 1,64   default 1,64,256
+  --in-flight 1,64     requests at once, default 1,64,256
   --operations put,get
   --repeats N          rounds, default 3
   --seconds N          of each measurement, default 5
@@ -25,7 +25,7 @@ function options() {
     options: {
       quick: { type: "boolean", default: false },
       only: { type: "string" },
-      connections: { type: "string" },
+      "in-flight": { type: "string" },
       operations: { type: "string", default: "put,get" },
       repeats: { type: "string" },
       seconds: { type: "string" },
@@ -42,7 +42,7 @@ function options() {
   return {
     systems:
       values.only === undefined ? (["coracle", "etcd"] as const) : ([values.only as SystemName] as const),
-    connections: (values.connections ?? (quick ? "1,64" : "1,64,256")).split(",").map(Number),
+    inFlight: (values["in-flight"] ?? (quick ? "1,64" : "1,64,256")).split(",").map(Number),
     operations: values.operations.split(",") as Operation[],
     repeats: Number(values.repeats ?? (quick ? 1 : 3)),
     seconds: Number(values.seconds ?? (quick ? 2 : 5)),
@@ -68,16 +68,16 @@ async function main(): Promise<void> {
   const measurements: Measurement[] = [];
   for (let repeat = 1; repeat <= chosen.repeats; repeat++) {
     for (const operation of chosen.operations) {
-      for (const connections of chosen.connections) {
+      for (const inFlight of chosen.inFlight) {
         // Every other round in reverse, so that nobody always goes first.
         for (const face of repeat % 2 === 1 ? rows : rows.toReversed()) {
           const system = systemOf(systems, face);
           const { warmSeconds, seconds, keys, value } = chosen;
           const fixed = { system, warmSeconds, seconds, keys, value, folder };
-          const one = await measure({ ...fixed, face, operation, connections });
+          const one = await measure({ ...fixed, face, operation, inFlight });
           measurements.push(one);
           console.log(
-            `${repeat}/${chosen.repeats} ${operation} ${String(connections).padStart(3)}  ` +
+            `${repeat}/${chosen.repeats} ${operation} ${String(inFlight).padStart(3)}  ` +
               `${face.name.padEnd(15)} ${face.tool.padEnd(7)} ${one.perSecond.toFixed(0).padStart(7)}/s  ` +
               `p50 ${one.p50Ms.toFixed(2)} ms  p99 ${one.p99Ms.toFixed(2)} ms  ` +
               `cpu ${one.cpuMicroseconds.toFixed(0)} us  rss ${one.memory.residentMiB.toFixed(0)} MiB`,

@@ -7,7 +7,7 @@ import type { Face, LoadResult, Operation, System } from "./types.ts";
 export interface Measurement extends LoadResult {
   readonly face: Face;
   readonly operation: Operation;
-  readonly connections: number;
+  readonly inFlight: number;
   readonly perSecond: number;
   /** CPU of all members together, in microseconds an answered request. */
   readonly cpuMicroseconds: number;
@@ -19,7 +19,7 @@ export interface MeasureOptions {
   readonly system: System;
   readonly face: Face;
   readonly operation: Operation;
-  readonly connections: number;
+  readonly inFlight: number;
   readonly warmSeconds: number;
   readonly seconds: number;
   readonly keys: readonly string[];
@@ -33,7 +33,7 @@ export interface MeasureOptions {
  * that stops leaves at most one put a connection that was applied and whose answer it did not wait for).
  */
 export async function measure(options: MeasureOptions): Promise<Measurement> {
-  const { system, face, operation, connections } = options;
+  const { system, face, operation, inFlight } = options;
   const target = (await system.leader())[face.protocol];
   const load = { ...options, target };
   await runLoad({ ...load, seconds: options.warmSeconds });
@@ -45,9 +45,9 @@ export async function measure(options: MeasureOptions): Promise<Measurement> {
   const memoryAfter = memory(system.pids);
   await settle(system.pids);
   const applied = (await system.revision()) - revisionBefore;
-  const what = `${face.name} (${face.tool}) ${operation} at ${connections}`;
+  const what = `${face.name} (${face.tool}) ${operation} at ${inFlight}`;
   const expected = operation === "put" ? result.answered : 0;
-  const surplus = operation === "put" ? connections : 0;
+  const surplus = operation === "put" ? inFlight : 0;
   if (applied < expected || applied > expected + surplus)
     throw new Error(`${what}: ${result.answered} requests answered, but the revision rose by ${applied}`);
   if (result.failed > 0) throw new Error(`${what}: ${result.failed} requests failed`);
@@ -58,7 +58,7 @@ export async function measure(options: MeasureOptions): Promise<Measurement> {
     ...result,
     face,
     operation,
-    connections,
+    inFlight,
     perSecond: result.answered / result.seconds,
     cpuMicroseconds: (cpu / result.answered) * 1e6,
     memory: memoryAfter,

@@ -12,7 +12,7 @@ export interface Results {
   readonly repeats: number;
   readonly seconds: number;
   readonly keys: readonly string[];
-  readonly connections: readonly number[];
+  readonly inFlight: readonly number[];
   readonly operations: readonly Operation[];
 }
 
@@ -21,10 +21,10 @@ export interface Results {
  * the share of them that is asked for: a machine's speed cancels out, its sum of parts does not.
  */
 const prototypeRatios = [
-  { connections: 64, theirs: faces.grpcH2load, ratio: 22_200 / 11_700 },
-  { connections: 64, theirs: faces.gatewayWrk, ratio: 22_200 / 6_750 },
-  { connections: 256, theirs: faces.grpcH2load, ratio: 25_500 / 16_900 },
-  { connections: 256, theirs: faces.gatewayWrk, ratio: 25_500 / 8_400 },
+  { inFlight: 64, theirs: faces.grpcH2load, ratio: 22_200 / 11_700 },
+  { inFlight: 64, theirs: faces.gatewayWrk, ratio: 22_200 / 6_750 },
+  { inFlight: 256, theirs: faces.grpcH2load, ratio: 25_500 / 16_900 },
+  { inFlight: 256, theirs: faces.gatewayWrk, ratio: 25_500 / 8_400 },
 ] as const;
 const shareOfPrototype = 0.8;
 const startMsMax = 100;
@@ -46,7 +46,7 @@ export async function renderResults(results: Results): Promise<string> {
     [
       `- Machine: ${cpus().length} × ${cpus()[0]?.model.trim() ?? "CPU"}, ${(totalmem() / 1024 ** 3).toFixed(0)} GiB, Linux ${release()}`,
       `- coracle ${versions.coracle ?? "not measured"} (compiled binary), etcd ${versions.etcd ?? "not measured"}, both with default timeouts; load on the leader`,
-      `- Load: ${tools}, one thread, one request in flight a connection. \`wrk\` draws one of ${keys.length} keys for every request; \`h2load\`, which is needed for gRPC, sends one fixed key to both. Values are 256 bytes. Ratios are made only between lines of one tool.`,
+      `- Load: ${tools}, one thread: HTTP/1.1 with one request in flight on each of N connections, gRPC with N streams on one connection as its clients do (etcd is faster so). \`wrk\` draws one of ${keys.length} keys for every request; \`h2load\`, which is needed for gRPC, sends one fixed key to both. Values are 256 bytes. Ratios are made only between lines of one tool.`,
       `- Medians of ${repeats} rounds of ${seconds} s, systems in turn, the order reversed every other round. Every request was answered with success, and the store's revision rose by the number of answered puts.`,
       "- CPU is user and system time of the three members together for one request; RSS is their sum after the load.",
     ].join("\n"),
@@ -71,18 +71,18 @@ function renderTable(results: Results, operation: Operation): string {
   const lines = [
     titles[operation],
     "",
-    "| connections | tool | who | requests/s | p50 ms | p99 ms | CPU µs | RSS MiB | coracle/etcd: requests/s | p99 | CPU |",
+    "| in flight | tool | who | requests/s | p50 ms | p99 ms | CPU µs | RSS MiB | coracle/etcd: requests/s | p99 | CPU |",
     "|--:|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
   ];
-  for (const connections of results.connections) {
+  for (const inFlight of results.inFlight) {
     for (const { ours, theirs } of comparisons) {
-      const our = cell(results, ours, operation, connections);
-      const their = cell(results, theirs, operation, connections);
+      const our = cell(results, ours, operation, inFlight);
+      const their = cell(results, theirs, operation, inFlight);
       const ratio = (of: (c: Cell) => number): string =>
         our === undefined || their === undefined ? "" : `**${(of(our) / of(their)).toFixed(2)}**`;
       const ratios = [ratio((c) => c.perSecond), ratio((c) => c.p99Ms), ratio((c) => c.cpuMicroseconds)];
-      if (our !== undefined) lines.push(tableLine(connections, ours, our, ratios));
-      if (their !== undefined) lines.push(tableLine(connections, theirs, their, ["", "", ""]));
+      if (our !== undefined) lines.push(tableLine(inFlight, ours, our, ratios));
+      if (their !== undefined) lines.push(tableLine(inFlight, theirs, their, ["", "", ""]));
     }
   }
   return lines.join("\n");
@@ -97,9 +97,9 @@ interface Cell {
 }
 
 /** The medians of one cell's rounds. */
-function cell(results: Results, face: Face, operation: Operation, connections: number): Cell | undefined {
+function cell(results: Results, face: Face, operation: Operation, inFlight: number): Cell | undefined {
   const rounds = results.measurements.filter(
-    (one) => one.face === face && one.operation === operation && one.connections === connections,
+    (one) => one.face === face && one.operation === operation && one.inFlight === inFlight,
   );
   if (rounds.length === 0) return undefined;
   const middle = (of: (one: Measurement) => number): number => median(rounds.map(of));
@@ -112,7 +112,7 @@ function cell(results: Results, face: Face, operation: Operation, connections: n
   };
 }
 
-function tableLine(connections: number, face: Face, cell: Cell, ratios: readonly string[]): string {
+function tableLine(inFlight: number, face: Face, cell: Cell, ratios: readonly string[]): string {
   const numbers = [
     Math.round(cell.perSecond).toLocaleString("en"),
     cell.p50Ms.toFixed(2),
@@ -120,21 +120,21 @@ function tableLine(connections: number, face: Face, cell: Cell, ratios: readonly
     cell.cpuMicroseconds.toFixed(0),
     cell.residentMiB.toFixed(0),
   ];
-  return `| ${[connections, face.tool, face.name, ...numbers, ...ratios].join(" | ")} |`;
+  return `| ${[inFlight, face.tool, face.name, ...numbers, ...ratios].join(" | ")} |`;
 }
 
 /** The line that the issue asks for: side by side, within 20% of the prototype's ratios or not. */
 function renderVerdict(results: Results): string {
   const lines = ["## PUT against the prototype's ratios", ""];
-  for (const { connections, theirs, ratio } of prototypeRatios) {
+  for (const { inFlight, theirs, ratio } of prototypeRatios) {
     const ours = comparisons.find((pair) => pair.theirs === theirs)?.ours;
-    const our = ours && cell(results, ours, "put", connections);
-    const their = cell(results, theirs, "put", connections);
+    const our = ours && cell(results, ours, "put", inFlight);
+    const their = cell(results, theirs, "put", inFlight);
     if (our === undefined || their === undefined) continue;
     const reached = our.perSecond / their.perSecond;
     const asked = ratio * shareOfPrototype;
     lines.push(
-      `- ${connections} connections against ${theirs.name}: ${reached.toFixed(2)}x; the prototype had ${ratio.toFixed(2)}x, ` +
+      `- ${inFlight} in flight against ${theirs.name}: ${reached.toFixed(2)}x; the prototype had ${ratio.toFixed(2)}x, ` +
         `within 20% is ${asked.toFixed(2)}x: ${reached >= asked ? "reached" : "**missed**"}`,
     );
   }

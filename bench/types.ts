@@ -42,8 +42,8 @@ export interface LoadOptions {
   readonly operation: Operation;
   /** `host:port`. */
   readonly target: string;
-  /** Connections, one request in flight on each. */
-  readonly connections: number;
+  /** Requests in flight: as many connections on HTTP/1.1, streams of one connection in gRPC. */
+  readonly inFlight: number;
   readonly seconds: number;
   readonly keys: readonly string[];
   readonly value: string;
