@@ -1,0 +1,147 @@
+import { assert } from "../base/assert.ts";
+import type { Core } from "./core.ts";
+import { tally } from "./quorum.ts";
+import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate } from "./roles.ts";
+import { type MemberId, nobody, type RefusalReason, type VoteRequest, type VoteResponse } from "./types.ts";
+
+/**
+ * Leader stickiness (thesis §4.2.3, §6.4): a member that heard from a leader within the minimum
+ * election timeout does not help anybody to replace it.
+ */
+export function isSticky(core: Core): boolean {
+  return core.role === "leader" || (core.leader !== nobody && core.elapsedTicks < core.electionTicks);
+}
+
+/** Why this member must not start an election now, if it must not. */
+export function campaignRefusal(core: Core): RefusalReason | undefined {
+  // Learners and joiners never campaign, nor does a member removed from its own membership.
+  if (!core.isVoter(core.id)) return "not-a-voter";
+  // A snapshot on its way, or a committed change that is not applied: the membership by which the
+  // votes would be counted is out of date, perhaps by more than one step (thesis §4.1).
+  if (core.log.pendingSnapshot || core.hasUnappliedConfChange()) return "conf-change-pending";
+  return undefined;
+}
+
+/** Starts with a pre-election, or at once with an election when the leader asked for it. */
+export function campaign(core: Core, transfer: boolean): void {
+  assert(campaignRefusal(core) === undefined, "campaigns though it must not");
+  if (transfer) {
+    startElection(core, true);
+    return;
+  }
+  becomePreCandidate(core);
+  if (core.hastyTicks > 0) hurry(core, 1);
+  requestVotes(core, true);
+  recordVote(core, core.id, true);
+}
+
+function startElection(core: Core, transfer: boolean): void {
+  becomeCandidate(core, transfer);
+  requestVotes(core, false);
+  // Its own vote counts when it is durable (`countOwnVote`). Where nobody else could learn of this
+  // term before an entry of it is durable, which implies the vote, there is nothing to wait for.
+  if (core.isAlone) recordVote(core, core.id, true);
+}
+
+function requestVotes(core: Core, pre: boolean): void {
+  for (const voter of core.conf.voters) {
+    if (voter === core.id) continue;
+    core.send({
+      type: "vote",
+      from: core.id,
+      to: voter,
+      term: pre ? core.term + 1 : core.term,
+      pre,
+      lastIndex: core.log.lastIndex,
+      lastTerm: core.log.lastTerm,
+      transfer: !pre && core.transferElection,
+    });
+  }
+}
+
+/** Called when writes became durable: a candidate's vote for itself may be among them. */
+export function countOwnVote(core: Core): void {
+  if (core.role !== "candidate" || core.votes.has(core.id)) return;
+  const { term, votedFor } = core.log.durable;
+  if (term === core.term && votedFor === core.id) recordVote(core, core.id, true);
+}
+
+function recordVote(core: Core, voter: MemberId, granted: boolean): void {
+  if (!core.votes.has(voter)) core.votes.set(voter, granted);
+  const result = tally(core.conf.voters, core.votes);
+  if (result === "lost") {
+    becomeFollower(core, core.term, nobody);
+  } else if (result === "won") {
+    if (core.role === "pre-candidate") startElection(core, false);
+    else if (core.votes.get(core.id) === true) becomeLeader(core);
+  }
+}
+
+/** Answers a request that passed the term rules in `dispatch.ts` (so `term` is not a past one). */
+export function handleVoteRequest(core: Core, request: VoteRequest): void {
+  // Whether the candidate is in this member's membership does not matter (thesis §4.1): it may be
+  // a newer one. A learner answers too: only who counts it as a voter asks it, and it may not yet
+  // know that it was promoted; without its vote such a cluster could stand still for ever.
+  const free =
+    core.votedFor === request.from ||
+    (core.votedFor === nobody && core.leader === nobody) ||
+    (request.pre && request.term > core.term);
+  const granted = free && core.log.isUpToDate(request.lastIndex, request.lastTerm);
+  const response: VoteResponse = {
+    type: "vote-response",
+    from: core.id,
+    to: request.from,
+    // A granted pre-vote names the term it is for, so that an answer to an older question is told apart.
+    term: granted && request.pre ? request.term : core.term,
+    pre: request.pre,
+    granted,
+  };
+  if (!granted || request.pre) {
+    core.send(response);
+    return;
+  }
+  assert(core.votedFor === nobody || core.votedFor === request.from, "would vote twice in one term");
+  assert(request.term === core.term, "would vote in another term");
+  core.votedFor = request.from;
+  core.hastyTicks = 0;
+  core.restartElectionTimer();
+  core.sendAfterStored(response);
+}
+
+export function handleVoteResponse(core: Core, response: VoteResponse): void {
+  if (!core.isVoter(response.from)) return;
+  if (response.pre) {
+    if (core.role !== "pre-candidate") return;
+    if (response.granted && response.term !== core.term + 1) return;
+  } else if (core.role !== "candidate" || response.term !== core.term) {
+    return;
+  }
+  recordVote(core, response.from, response.granted);
+}
+
+/** A tick of a member that does not lead. */
+export function tickElection(core: Core): void {
+  core.elapsedTicks++;
+  if (core.hastyTicks > 0) core.hastyTicks--;
+  if (core.elapsedTicks < core.timeoutTicks) return;
+  if (campaignRefusal(core) === undefined) campaign(core, false);
+  else core.restartElectionTimer();
+}
+
+/**
+ * The connection to the leader closed: its process is probably gone, so waiting for the timeout
+ * gains nothing. Only timers change: a vote still needs a majority that believes the same, so a
+ * leader that others hear is not disturbed.
+ */
+export function leaderDisconnected(core: Core): void {
+  becomeFollower(core, core.term, nobody);
+  core.hastyTicks = core.electionTicks;
+  hurry(core, 0);
+  if (core.elapsedTicks >= core.timeoutTicks && campaignRefusal(core) === undefined) campaign(core, false);
+}
+
+/** Random, so that the followers do not all start at once and split the vote. */
+function hurry(core: Core, ticksMin: number): void {
+  const ticks = ticksMin + core.random.below(core.disconnectedElectionTicks + 1);
+  core.timeoutTicks = Math.min(core.timeoutTicks, core.elapsedTicks + ticks);
+}

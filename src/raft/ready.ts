@@ -1,0 +1,104 @@
+import { assert } from "../base/assert.ts";
+import type { Core } from "./core.ts";
+import { canStartReadRound, startReadRound } from "./read-index.ts";
+import { sendAppends } from "./replication.ts";
+import type { Entry, HardState, Ready } from "./types.ts";
+
+const noEntries: readonly Entry[] = [];
+
+export function hasReady(core: Core): boolean {
+  const { leadership } = core;
+  return (
+    core.messages.length > 0 ||
+    core.messagesAfterStored.length > 0 ||
+    core.log.hasUnwritten ||
+    hardStateMoved(core) ||
+    appliable(core) > core.handedOut ||
+    core.reads.length > 0 ||
+    core.readsRefused.length > 0 ||
+    core.snapshotsWanted.length > 0 ||
+    (leadership !== undefined && (leadership.sendPending || canStartReadRound(core, leadership)))
+  );
+}
+
+export function makeReady(core: Core): Ready {
+  const { leadership } = core;
+  if (leadership) {
+    if (canStartReadRound(core, leadership)) startReadRound(core, leadership);
+    if (leadership.sendPending) sendAppends(core, leadership);
+  }
+  assertInvariants(core);
+  const write = takeWrite(core);
+  let messages = core.messages;
+  let messagesAfterStored = core.messagesAfterStored;
+  core.messages = [];
+  core.messagesAfterStored = [];
+  if (!write?.mustSync && !core.log.writing && messagesAfterStored.length > 0) {
+    // All they promise is durable already.
+    messages = messages.length > 0 ? messages.concat(messagesAfterStored) : messagesAfterStored;
+    messagesAfterStored = [];
+  }
+  const { reads, readsRefused, snapshotsWanted } = core;
+  if (reads.length > 0) core.reads = [];
+  if (readsRefused.length > 0) core.readsRefused = [];
+  if (snapshotsWanted.length > 0) core.snapshotsWanted = [];
+  return {
+    ...(write && { write }),
+    messages,
+    messagesAfterStored,
+    committed: takeCommitted(core),
+    reads: reads.length > 0 ? reads : [],
+    readsRefused: readsRefused.length > 0 ? readsRefused : [],
+    snapshotsWanted: snapshotsWanted.length > 0 ? snapshotsWanted : [],
+  };
+}
+
+function hardStateMoved({ written, term, votedFor, commit }: Core): boolean {
+  return written.commit !== commit || written.term !== term || written.votedFor !== votedFor;
+}
+
+function takeWrite(core: Core) {
+  const { written, log } = core;
+  const voteMoved = written.term !== core.term || written.votedFor !== core.votedFor;
+  const mustSync = voteMoved || log.hasUnwritten;
+  const commitMoved = written.commit !== core.commit;
+  // Messages that wait for durability must not wait for a write that nobody needs to sync: the
+  // commit index goes with the next `Ready` then.
+  if (!mustSync && (!commitMoved || core.messagesAfterStored.length > 0)) return undefined;
+  let hardState: HardState | undefined;
+  if (voteMoved || commitMoved) {
+    hardState = { term: core.term, votedFor: core.votedFor, commit: core.commit };
+    core.written = hardState;
+  }
+  return log.takeWrite(hardState, mustSync);
+}
+
+/** Committed and durable here; nothing new before all that was handed out is applied. */
+function appliable(core: Core): number {
+  return core.applied === core.handedOut ? Math.min(core.commit, core.log.stable) : core.handedOut;
+}
+
+function takeCommitted(core: Core): readonly Entry[] {
+  const end = appliable(core);
+  if (end <= core.handedOut) return noEntries;
+  const entries = core.log.entries(core.handedOut + 1, end + 1, core.limits.applyBytesMax);
+  assert(entries.length > 0, `the log holds no entry ${core.handedOut + 1}, which is committed`);
+  core.handedOut += entries.length;
+  return entries;
+}
+
+/** Cheap enough to hold at every step. */
+function assertInvariants(core: Core): void {
+  const { applied, handedOut, commit, written, log } = core;
+  assert(applied <= handedOut, `applied ${applied} is beyond ${handedOut}, which was handed out`);
+  assert(handedOut <= commit, `${handedOut} was handed out, but only ${commit} is committed`);
+  assert(commit <= log.lastIndex, `commit index ${commit} is beyond the log's end ${log.lastIndex}`);
+  assert(log.pendingSnapshot !== undefined || handedOut <= log.stable, `${handedOut} is not durable`);
+  assert(commit >= written.commit, `commit index went back from ${written.commit} to ${commit}`);
+  assert(core.term >= written.term, `term went back from ${written.term} to ${core.term}`);
+  assert(
+    core.term > written.term || written.votedFor === 0 || written.votedFor === core.votedFor,
+    `the vote of term ${core.term} changed from ${written.votedFor} to ${core.votedFor}`,
+  );
+  assert((core.role === "leader") === (core.leadership !== undefined), "leadership without the role");
+}
