@@ -1,0 +1,128 @@
+import { type Context, Hono } from "hono";
+import type { Registry } from "prom-client";
+import { CoracleError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import { clusterRoutes } from "./cluster-routes.ts";
+import type { ApiContext, Handler } from "./context.ts";
+import { quoted } from "./errors.ts";
+import { failureResponse, givenRequestId } from "./failure.ts";
+import { crossSiteGuard, hostGuard } from "./guard.ts";
+import { keyRoutes } from "./key-routes.ts";
+import { rawPath } from "./key-target.ts";
+import { listingRoutes } from "./listing-routes.ts";
+import { HttpMetrics } from "./metrics.ts";
+import { type ApiInfo, operatorRoutes } from "./operator-routes.ts";
+import { queryOf } from "./query.ts";
+import type { Service } from "./service.ts";
+import { txnRoute } from "./txn-routes.ts";
+
+export interface AppOptions {
+  readonly service: Service;
+  readonly info: ApiInfo;
+  /** The member's registry: `/metrics` shows all of it, and HTTP's own metrics are added to it. */
+  readonly metrics: Registry;
+  readonly limits?: { readonly valueBytesMax?: number };
+  /**
+   * Names (without port) by which clients may address this member, besides addresses and
+   * `localhost`. Absent: any. To be given when it listens on loopback, against DNS rebinding.
+   */
+  readonly hostNames?: readonly string[];
+}
+
+const methods = ["GET", "HEAD", "PUT", "POST", "DELETE"] as const;
+const keyInQuery = /(?:^|&)key(?:=|&|$)/;
+
+/** The client API of a member. It serves any runtime: `app.fetch`. */
+export function createApp(options: AppOptions): Hono {
+  const { service } = options;
+  const api: ApiContext = { service, valueBytesMax: options.limits?.valueBytesMax ?? limits.valueBytesMax };
+  const app = new Hono({ getPath: rawPath });
+  const httpMetrics = new HttpMetrics(options.metrics);
+  const checkHost = hostGuard(options.hostNames);
+
+  // One wrapper instead of middleware: it is on the way of every request.
+  const serve = (method: string, path: string, handler: Handler): void => {
+    const metrics = httpMetrics.route(path, method);
+    app.on(method, path.replace("{key}", "*").replace(/\{(\w+)\}/g, ":$1"), async (c) => {
+      const startMs = performance.now();
+      const request = c.req.raw;
+      let response: Response;
+      try {
+        checkHost(request);
+        if (method === "POST") crossSiteGuard(request);
+        response = await handler(c);
+        const requestId = givenRequestId(request);
+        if (requestId !== undefined) response.headers.set("x-request-id", requestId);
+      } catch (error) {
+        response = failureResponse(request, error);
+      }
+      if (method === "GET" && request.method === "HEAD") response = await withoutBody(response);
+      metrics.observe(response.status, performance.now() - startMs);
+      return response;
+    });
+  };
+
+  const key = keyRoutes(api);
+  const listing = listingRoutes(api);
+  const oneKey = (c: Context): boolean => keyInQuery.test(queryOf(c.req.raw.url));
+  serve("GET", "/v1/kv", (c) => (oneKey(c) ? key.get(c) : listing.list(c)));
+  serve("DELETE", "/v1/kv", (c) => (oneKey(c) ? key.delete(c) : listing.delete(c)));
+  serve("PUT", "/v1/kv/{key}", key.put);
+  serve("GET", "/v1/kv/{key}", key.get);
+  serve("DELETE", "/v1/kv/{key}", key.delete);
+  serve("POST", "/v1/txn", txnRoute(api));
+
+  const cluster = clusterRoutes(api);
+  serve("GET", "/v1/members", cluster.members);
+  serve("DELETE", "/v1/members/{member}", cluster.remove);
+  serve("POST", "/v1/members/{member}/promote", cluster.promote);
+  serve("GET", "/v1/leader", cluster.leader);
+  serve("POST", "/v1/leader", cluster.transfer);
+  serve("POST", "/v1/leave", cluster.leave);
+  serve("GET", "/v1/status", cluster.status);
+
+  const operator = operatorRoutes(service, options.info, options.metrics);
+  serve("GET", "/livez", operator.live);
+  serve("GET", "/readyz", operator.ready);
+  serve("GET", "/version", operator.version);
+  serve("GET", "/metrics", operator.metrics);
+  serve("GET", "/errors/:code", operator.error);
+  serve("GET", "/", operator.landing);
+
+  const strayMetrics = httpMetrics.route("other", "any");
+  app.notFound((c) => {
+    const response = strayResponse(app, c);
+    strayMetrics.observe(response.status, 0);
+    return response;
+  });
+  app.onError((error, c) => failureResponse(c.req.raw, error));
+  return app;
+}
+
+/** A path or method that no route serves. */
+function strayResponse(app: Hono, c: Context): Response {
+  const path = c.req.path;
+  // Hono asks the GET routes for a HEAD.
+  const served = (method: string): boolean =>
+    app.router.match(method === "HEAD" ? "GET" : method, path)[0].length > 0;
+  const allowed = methods.filter(served);
+  if (allowed.length === 0) {
+    return failureResponse(
+      c.req.raw,
+      new CoracleError("not_found", `There is nothing at the path ${quoted(path)}; see / for what there is.`),
+    );
+  }
+  const allow = [...allowed, "OPTIONS"].join(", ");
+  // No Access-Control header: pages of other origins get no permission.
+  if (c.req.method === "OPTIONS") return new Response(null, { status: 204, headers: { allow } });
+  const message = `The path ${quoted(path)} takes ${allow}, not ${quoted(c.req.method)}.`;
+  return failureResponse(c.req.raw, new CoracleError("method_not_allowed", message), { allow });
+}
+
+/** The answer to HEAD: the headers of GET, the length among them (RFC 9110 §9.3.2). */
+async function withoutBody(response: Response): Promise<Response> {
+  const length = (await response.arrayBuffer()).byteLength;
+  const headers = new Headers(response.headers);
+  headers.set("content-length", String(length));
+  return new Response(null, { status: response.status, headers });
+}

@@ -1,0 +1,114 @@
+import type { MemberRecord } from "../base/members.ts";
+import type { KeyValue, OperationResult, RangeResult } from "../kv/types.ts";
+import type { Document, Form, Item } from "./media.ts";
+import type { ClusterHead, MemberStatus } from "./service.ts";
+
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function textOf(bytes: Uint8Array): string | undefined {
+  try {
+    return strictUtf8.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * A key and its metadata. CBOR has bytes as they are. JSON always has `key_base64` (and
+ * `value_base64`), and `key` as text beside it when the key is UTF-8.
+ */
+export function keyValueDocument(keyValue: KeyValue, form: Form, withValue: boolean): Document {
+  const document: Record<string, Item> = {};
+  if (form === "cbor") {
+    document.key = keyValue.key;
+    if (withValue) document.value = keyValue.value;
+  } else {
+    const text = textOf(keyValue.key);
+    if (text !== undefined) document.key = text;
+    document.key_base64 = keyValue.key.toBase64();
+    if (withValue) document.value_base64 = keyValue.value.toBase64();
+  }
+  document.create_revision = keyValue.createRevision;
+  document.mod_revision = keyValue.modRevision;
+  document.version = keyValue.version;
+  document.lease = keyValue.lease;
+  return document;
+}
+
+export function keyValueDocuments(result: RangeResult, form: Form, withValue: boolean): Document[] {
+  return result.keys.map((keyValue) => keyValueDocument(keyValue, form, withValue));
+}
+
+/** What a write or one operation of a transaction answers, without its type. */
+export function resultFields(result: OperationResult, form: Form): Document {
+  switch (result.type) {
+    case "put":
+      return {
+        revision: result.revision,
+        ...(result.previous !== undefined && { previous: keyValueDocument(result.previous, form, true) }),
+      };
+    case "delete": {
+      const previous = result.previous.map((keyValue) => keyValueDocument(keyValue, form, true));
+      return { revision: result.revision, deleted: result.deleted, ...(previous.length > 0 && { previous }) };
+    }
+    case "range":
+      return {
+        revision: result.revision,
+        count: result.count,
+        more: result.more,
+        keys: keyValueDocuments(result, form, true),
+      };
+    case "txn": {
+      const responses = result.responses.map((response) => ({
+        type: response.type,
+        ...resultFields(response, form),
+      }));
+      return { revision: result.revision, succeeded: result.succeeded, responses };
+    }
+  }
+}
+
+export function headDocument(head: ClusterHead): Document {
+  return {
+    cluster_id: head.clusterId,
+    member_id: head.memberId,
+    member_name: head.memberName,
+    term: head.term,
+    leader_id: head.leaderId === 0 ? null : head.leaderId,
+    revision: head.revision,
+    applied_index: head.appliedIndex,
+  };
+}
+
+export function memberDocument(member: MemberRecord): Document {
+  return {
+    id: member.id,
+    name: member.name,
+    peer_address: member.peerAddress,
+    client_urls: member.clientUrls,
+    grpc_urls: member.grpcUrls,
+    learner: member.learner,
+  };
+}
+
+/** Fields that the member did not tell are left out. */
+export function statusDocument(status: MemberStatus): Document {
+  const fields: Record<string, Item | undefined> = {
+    ...memberDocument(status.member),
+    reachable: status.reachable,
+    role: status.role,
+    term: status.term,
+    leader_id: status.leaderId === 0 ? null : status.leaderId,
+    commit_index: status.commitIndex,
+    applied_index: status.appliedIndex,
+    revision: status.revision,
+    store_bytes: status.storeBytes,
+    log_entries: status.logEntries,
+    log_bytes: status.logBytes,
+    version: status.version,
+    uptime_seconds: status.uptimeSeconds,
+  };
+  const known: Record<string, Item> = {};
+  for (const [name, value] of Object.entries(fields)) if (value !== undefined) known[name] = value;
+  return known;
+}

@@ -1,0 +1,53 @@
+import { CoracleError } from "../base/errors.ts";
+import { invalidArgument } from "./errors.ts";
+import { decodePercent } from "./percent.ts";
+import { checkKeyLength } from "./query.ts";
+
+const keysPath = "/v1/kv/";
+const dotSegment = /(?:^|\/)(?:\.|%2[Ee]){1,2}(?:\/|$)/;
+
+/** The path of a request as it was sent, still percent-encoded: Hono's own would decode it. */
+export function rawPath(request: Request): string {
+  const url = request.url;
+  const start = url.indexOf("/", url.indexOf("://") + 3);
+  const end = url.indexOf("?", start);
+  return end === -1 ? url.slice(start) : url.slice(start, end);
+}
+
+/**
+ * The key that a request is about: the bytes behind `/v1/kv/`, or those of the query's `key` when
+ * the path has none.
+ *
+ * @throws CoracleError key_empty, key_too_large, invalid_argument
+ */
+export function keyOf(path: string, fromQuery: Uint8Array | undefined): Uint8Array {
+  const encoded = path.slice(keysPath.length);
+  if (fromQuery !== undefined) {
+    if (encoded !== "") throw invalidArgument("The path and the parameter key both name a key; give one.");
+    if (fromQuery.length === 0)
+      throw new CoracleError("key_empty", "The parameter key is empty; a key has at least one byte.");
+    return fromQuery;
+  }
+  if (encoded === "") {
+    throw new CoracleError(
+      "key_empty",
+      "The path has no key behind /v1/kv/; a key has at least one byte (the keys . and .. are given as ?key=).",
+    );
+  }
+  if (encoded.includes("#")) throw invalidArgument("The path has a # in it; write it as %23.");
+  // One runtime resolves such segments before anybody sees them, the other does not: never guess.
+  if (encoded.includes(".") || encoded.includes("%2")) {
+    if (dotSegment.test(encoded)) {
+      throw invalidArgument(
+        "The path has a segment . or .., which URLs resolve; write / as %2F, or give the key as ?key=.",
+      );
+    }
+  }
+  const key = decodePercent(encoded, false);
+  if (key === null) {
+    throw invalidArgument(
+      "The path has a % that two hexadecimal digits do not follow; write a percent sign as %25.",
+    );
+  }
+  return checkKeyLength(key);
+}

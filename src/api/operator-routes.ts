@@ -1,0 +1,79 @@
+import type { Registry } from "prom-client";
+import * as v from "valibot";
+import { CoracleError, errorCodes } from "../base/errors.ts";
+import type { Handler } from "./context.ts";
+import { errorFaces, quoted } from "./errors.ts";
+import { documentForms, documentResponse, negotiate } from "./media.ts";
+import { parseQuery, queryOf } from "./query.ts";
+import type { Service } from "./service.ts";
+
+/** Which program answers, and since when. */
+export interface ApiInfo {
+  readonly version: string;
+  readonly commit: string;
+  readonly startedAtMs: number;
+}
+
+const noParameters = v.object({});
+const plain = { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store" };
+
+type OperatorRoute = "live" | "ready" | "version" | "metrics" | "landing" | "error";
+
+/** What operators, load balancers and Prometheus ask. Probes may carry any query. */
+export function operatorRoutes(
+  service: Service,
+  info: ApiInfo,
+  registry: Registry,
+): Readonly<Record<OperatorRoute, Handler>> {
+  return {
+    live: () => new Response("ok\n", { headers: plain }),
+    ready: () => {
+      const { ready, reason } = service.cluster.readiness();
+      if (ready) return new Response("ok\n", { headers: plain });
+      return new Response(`not ready: ${reason}\n`, {
+        status: 503,
+        headers: { ...plain, "retry-after": "1" },
+      });
+    },
+    version: (c) => {
+      parseQuery(noParameters, queryOf(c.req.raw.url));
+      const form = negotiate(c.req.raw.headers.get("accept"), documentForms);
+      const startedAt = new Date(info.startedAtMs).toISOString();
+      return documentResponse(
+        form,
+        { name: "coracle", version: info.version, commit: info.commit, started_at: startedAt },
+        200,
+        {},
+      );
+    },
+    metrics: async () => {
+      return new Response(await registry.metrics(), { headers: { "content-type": registry.contentType } });
+    },
+    landing: () => {
+      const head = service.cluster.head();
+      return new Response(landingText(info.version, head.memberName), { headers: plain });
+    },
+    error: (c) => {
+      const code = c.req.path.slice("/errors/".length);
+      const known = errorCodes.find((candidate) => candidate === code);
+      if (known === undefined) throw new CoracleError("not_found", `There is no error code ${quoted(code)}.`);
+      const face = errorFaces[known];
+      return new Response(`${known} (${face.status}): ${face.title}.\n`, { headers: plain });
+    },
+  };
+}
+
+function landingText(version: string, memberName: string): string {
+  return `coracle ${version}, member ${memberName}
+
+  /v1/kv/{key}      PUT, GET, DELETE a value
+  /v1/kv?prefix=    list keys
+  /v1/txn           POST a transaction
+  /v1/members       members of the cluster
+  /v1/leader        the leader
+  /v1/status        state of every member
+  /livez /readyz    health
+  /metrics          Prometheus
+  /version          what runs here
+`;
+}
