@@ -29,7 +29,11 @@ export type AdminRequest = v.InferOutput<typeof adminSchema>;
 
 const memberSchema = v.strictObject({ id, ...joinSchema.entries, learner: v.boolean() });
 
-export const joinAnswerSchema = v.strictObject({ clusterId: id, memberId: id, members: v.array(memberSchema) });
+export const joinAnswerSchema = v.strictObject({
+  clusterId: id,
+  memberId: id,
+  members: v.array(memberSchema),
+});
 export const transferAnswerSchema = v.strictObject({ leader: id });
 
 export const statusAnswerSchema = v.strictObject({
@@ -48,9 +52,16 @@ export const statusAnswerSchema = v.strictObject({
 export type StatusAnswer = v.InferOutput<typeof statusAnswerSchema>;
 
 /** Checks what another member sent. */
-export function parsePeerBody<S extends v.GenericSchema>(schema: S, body: unknown, from: MemberId): v.InferOutput<S> {
+export function parsePeerBody<S extends v.GenericSchema>(
+  schema: S,
+  body: unknown,
+  from: MemberId,
+): v.InferOutput<S> {
   const parsed = v.safeParse(schema, body);
   if (parsed.success) return parsed.output;
   const problem = parsed.issues[0].message;
-  throw new CoracleError("invalid_argument", `Member ${from} sent something that this version does not understand: ${problem}`);
+  throw new CoracleError(
+    "invalid_argument",
+    `Member ${from} sent something that this version does not understand: ${problem}`,
+  );
 }

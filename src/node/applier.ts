@@ -1,11 +1,12 @@
-import { assert } from "../base/assert.ts";
-import { messageOf } from "../base/errors.ts";
-import type { Clock } from "../base/clock.ts";
 import { getLogger } from "@logtape/logtape";
+import { assert } from "../base/assert.ts";
+import type { Clock } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
 import type { AppliedEntry, ApplyOutcome, StateMachine } from "../kv/state-machine.ts";
 import type { Batch } from "../kv/types.ts";
 import { type Entry, entryKind } from "../raft/types.ts";
-import { decodeBatch, decodeMembershipCommand } from "../wire/commands.ts";
+import { decodeBatch } from "../wire/commands.ts";
+import { decodeMembershipCommand } from "../wire/membership.ts";
 
 const log = getLogger(["coracle", "node"]);
 
@@ -86,7 +87,11 @@ export class Applier {
       case entryKind.noop:
         return { index, term, content: { type: "noop" } };
       case entryKind.confChange:
-        return { index, term, content: { type: "membership", change: decodeMembershipCommand(entry.data).change } };
+        return {
+          index,
+          term,
+          content: { type: "membership", change: decodeMembershipCommand(entry.data).change },
+        };
       case entryKind.normal: {
         const batch = this.#hooks.proposedBatch(index, term) ?? decodeBatch(entry.data);
         return { index, term, content: { type: "batch", batch } };

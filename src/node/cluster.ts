@@ -17,7 +17,7 @@ import {
 import type { JoinAnswer, JoinRequest, MembershipChanges } from "./membership.ts";
 import type { NodeFigures } from "./metrics.ts";
 import type { BuildInfo } from "./options.ts";
-import { PeerRequests } from "./requests.ts";
+import { PeerRequests, type RequestHandler } from "./requests.ts";
 
 /** A status question to a member that does not answer must not hold up the others for long. */
 const statusTimeoutMs = 1000;
@@ -54,7 +54,7 @@ export class Cluster {
     this.#requests = new PeerRequests({
       clock: context.clock,
       send: (to, message) => context.send(to, message),
-      handlers: new Map([
+      handlers: new Map<string, RequestHandler>([
         ["status", async () => this.#ownStatus()],
         ["admin", (body, from) => this.#lead(parsePeerBody(adminSchema, body, from))],
       ]),
@@ -125,7 +125,10 @@ export class Cluster {
 
   async leave(): Promise<void> {
     if (this.members().length === 1) {
-      throw new CoracleError("quorum_at_risk", "This is the cluster's only member; stop it and delete its data folder instead.");
+      throw new CoracleError(
+        "quorum_at_risk",
+        "This is the cluster's only member; stop it and delete its data folder instead.",
+      );
     }
     await this.removeMember(this.#context.self);
   }
@@ -146,7 +149,8 @@ export class Cluster {
         if (leader === self) return await this.#lead(request);
         return await this.#requests.ask(leader, "admin", request, requestTimeoutMs);
       } catch (error) {
-        const retry = error instanceof CoracleError && (error.code === "no_leader" || error.code === "not_proposed");
+        const retry =
+          error instanceof CoracleError && (error.code === "no_leader" || error.code === "not_proposed");
         if (!retry || clock.nowMs() >= untilMs) throw error;
       }
       await this.#pause(retryMs);
@@ -178,10 +182,16 @@ export class Cluster {
     if (to === self) return self;
     const target = to ?? bestVoter(status);
     if (target === undefined) {
-      throw new CoracleError("bad_transferee", "No other voter is reachable that could take over leadership.");
+      throw new CoracleError(
+        "bad_transferee",
+        "No other voter is reachable that could take over leadership.",
+      );
     }
     if (!status.conf.voters.includes(target)) {
-      throw new CoracleError("bad_transferee", `Member ${target} is no voter of this cluster; leadership stays here.`);
+      throw new CoracleError(
+        "bad_transferee",
+        `Member ${target} is no voter of this cluster; leadership stays here.`,
+      );
     }
     const result = this.#context.step({ type: "transfer", to: target });
     if (!result.ok && result.reason !== "transferring") {
@@ -200,7 +210,10 @@ export class Cluster {
       }
       if (term > oldTerm && leader !== nobody) return leader;
       if (term === oldTerm && transferee === nobody) {
-        throw new CoracleError("not_proposed", "The other member did not take over leadership in time; it stays here.");
+        throw new CoracleError(
+          "not_proposed",
+          "The other member did not take over leadership in time; it stays here.",
+        );
       }
     }
   }
@@ -232,7 +245,8 @@ export class Cluster {
     if (this.#context.leader() === nobody) return { ready: false, reason: "no leader is known" };
     const { commit, applied } = this.#context.raft();
     if (applied === 0) return { ready: false, reason: "this member waits for a snapshot" };
-    if (commit - applied > 1000) return { ready: false, reason: `${commit - applied} entries are still to be applied` };
+    if (commit - applied > 1000)
+      return { ready: false, reason: `${commit - applied} entries are still to be applied` };
     return { ready: true, reason: "" };
   }
 
@@ -253,7 +267,12 @@ function bestVoter(status: RaftStatus): MemberId | undefined {
   return best?.member;
 }
 
-function copyJoin(request: JoinRequest): { name: string; peerAddress: string; clientUrls: string[]; grpcUrls: string[] } {
+function copyJoin(request: JoinRequest): {
+  name: string;
+  peerAddress: string;
+  clientUrls: string[];
+  grpcUrls: string[];
+} {
   const { name, peerAddress, clientUrls, grpcUrls } = request;
   return { name, peerAddress, clientUrls: [...clientUrls], grpcUrls: [...grpcUrls] };
 }

@@ -48,7 +48,11 @@ export class LogKeeper {
     // A tail of large entries must not hold the log above its limit in bytes.
     const entryBytes = Math.max(1, bytes / Math.max(1, entries));
     const tail = Math.min(logTailEntries, Math.floor(logBytesMax / 2 / entryBytes));
-    const index = Math.min(this.#context.log.lastIndex() - tail, durable, this.#context.keepAfter() ?? durable);
+    const index = Math.min(
+      this.#context.log.lastIndex() - tail,
+      durable,
+      this.#context.keepAfter() ?? durable,
+    );
     if (index < this.#context.log.firstIndex()) return;
     this.#context.log.cut(index);
     log.debug("Cut the log up to index {index}.", { index });

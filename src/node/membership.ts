@@ -5,7 +5,7 @@ import type { MemberChange, MemberRecord } from "../base/members.ts";
 import type { ApplyOutcome } from "../kv/state-machine.ts";
 import type { Membership } from "../kv/types.ts";
 import type { MemberId, RaftEvent, RaftStatus, StepResult } from "../raft/types.ts";
-import { encodeMembershipCommand } from "../wire/commands.ts";
+import { encodeMembershipCommand } from "../wire/membership.ts";
 
 const log = getLogger(["coracle", "membership"]);
 
@@ -87,7 +87,10 @@ export class MembershipChanges {
     const member = this.#known(id);
     if (!member.learner) throw new CoracleError("invalid_argument", `Member ${member.name} votes already.`);
     if (!this.#caughtUp(id)) {
-      throw new CoracleError("learner_not_ready", `Learner ${member.name} has not caught up with the log yet.`);
+      throw new CoracleError(
+        "learner_not_ready",
+        `Learner ${member.name} has not caught up with the log yet.`,
+      );
     }
     await this.#change({ op: "promote", id });
   }
@@ -102,7 +105,9 @@ export class MembershipChanges {
     if (waiting === undefined) return;
     this.#waiting.delete(index);
     if (waiting.term !== term || outcome.type !== "membership") {
-      waiting.reject(new CoracleError("not_proposed", "Leadership changed before the change was replicated."));
+      waiting.reject(
+        new CoracleError("not_proposed", "Leadership changed before the change was replicated."),
+      );
     } else if (outcome.refused !== undefined) {
       waiting.reject(new CoracleError(outcome.refused.code, outcome.refused.message));
     } else {
@@ -130,7 +135,9 @@ export class MembershipChanges {
   }
 
   #promotable(): (() => Promise<void>) | undefined {
-    const learner = this.#context.membership().members.find((member) => member.learner && this.#caughtUp(member.id));
+    const learner = this.#context
+      .membership()
+      .members.find((member) => member.learner && this.#caughtUp(member.id));
     if (learner === undefined) return undefined;
     return async () => {
       await this.#change({ op: "promote", id: learner.id });
@@ -173,7 +180,12 @@ export class MembershipChanges {
   #caughtUp(id: MemberId): boolean {
     const { lastIndex, progress } = this.#context.status();
     const peer = progress.find(({ member }) => member === id);
-    return peer?.active === true && peer.state !== "snapshot" && peer.match > 0 && peer.match + caughtUpEntries >= lastIndex;
+    return (
+      peer?.active === true &&
+      peer.state !== "snapshot" &&
+      peer.match > 0 &&
+      peer.match + caughtUpEntries >= lastIndex
+    );
   }
 
   /** Refuses a removal after which the members known to be alive are no majority of those left. */
@@ -181,7 +193,8 @@ export class MembershipChanges {
     const { conf, progress } = this.#context.status();
     const left = conf.voters.filter((voter) => voter !== id);
     const alive = left.filter(
-      (voter) => voter === this.#context.self || progress.some((peer) => peer.member === voter && peer.active),
+      (voter) =>
+        voter === this.#context.self || progress.some((peer) => peer.member === voter && peer.active),
     );
     if (left.length > 0 && alive.length < Math.floor(left.length / 2) + 1) {
       throw new CoracleError(
@@ -201,7 +214,10 @@ export class MembershipChanges {
         throw new CoracleError("not_proposed", "The member asked does not lead; nothing was changed.");
       }
       if (this.#context.clock.nowMs() >= untilMs) {
-        throw new CoracleError("membership_change_in_progress", "Another change of membership is under way; try again.");
+        throw new CoracleError(
+          "membership_change_in_progress",
+          "Another change of membership is under way; try again.",
+        );
       }
       await new Promise<void>((resolve) => {
         this.#context.clock.after(retryMs, resolve);
@@ -214,7 +230,10 @@ export class MembershipChanges {
       const timer = this.#context.clock.after(untilMs - this.#context.clock.nowMs(), () => {
         this.#waiting.delete(index);
         reject(
-          new CoracleError("outcome_unknown", "The change of membership was proposed, and not confirmed in time."),
+          new CoracleError(
+            "outcome_unknown",
+            "The change of membership was proposed, and not confirmed in time.",
+          ),
         );
       });
       this.#waiting.set(index, {

@@ -37,10 +37,16 @@ export interface NodeFigures {
   }[];
 }
 
-const latencyBucketsSeconds = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+const latencyBucketsSeconds = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
+];
 
 /** A latency histogram in seconds that is fed in milliseconds. */
-export function latencyHistogram(registry: Registry, name: string, help: string): (milliseconds: number) => void {
+export function latencyHistogram(
+  registry: Registry,
+  name: string,
+  help: string,
+): (milliseconds: number) => void {
   const histogram = new Histogram({ name, help, buckets: latencyBucketsSeconds, registers: [registry] });
   return (milliseconds) => histogram.observe(milliseconds / 1000);
 }
@@ -61,9 +67,17 @@ export function createNodeMetrics(registry: Registry, figures: () => NodeFigures
     registers: [registry],
   });
   return {
-    proposalMs: latencyHistogram(registry, "coracle_proposal_seconds", "From the arrival of a write to its answer."),
+    proposalMs: latencyHistogram(
+      registry,
+      "coracle_proposal_seconds",
+      "From the arrival of a write to its answer.",
+    ),
     applyMs: latencyHistogram(registry, "coracle_apply_seconds", "One transaction of the state machine."),
-    snapshotMs: latencyHistogram(registry, "coracle_snapshot_send_seconds", "Making and sending one snapshot."),
+    snapshotMs: latencyHistogram(
+      registry,
+      "coracle_snapshot_send_seconds",
+      "Making and sending one snapshot.",
+    ),
     batchCommands: (count) => batches.observe(count),
     leaderChanged: () => changes.inc(),
   };
@@ -77,7 +91,11 @@ function registerGauges(registry: Registry, figures: () => NodeFigures): void {
     ["coracle_raft_commit_index", "Last index known to be committed.", (now) => now.commitIndex],
     ["coracle_raft_applied_index", "Last index applied to the state.", (now) => now.appliedIndex],
     ["coracle_revision", "Revision of the store.", (now) => now.revision],
-    ["coracle_proposals_in_flight", "Writes accepted here and not yet answered.", (now) => now.proposalsInFlight],
+    [
+      "coracle_proposals_in_flight",
+      "Writes accepted here and not yet answered.",
+      (now) => now.proposalsInFlight,
+    ],
     ["coracle_store_bytes", "Bytes of the state on disk.", (now) => now.storeBytes],
     ["coracle_log_entries", "Entries in the Raft log.", (now) => now.logEntries],
     ["coracle_log_bytes", "Bytes of the Raft log.", (now) => now.logBytes],
@@ -95,9 +113,21 @@ function registerGauges(registry: Registry, figures: () => NodeFigures): void {
 }
 
 function registerPeerGauges(registry: Registry, figures: () => NodeFigures): void {
-  const gauges: readonly (readonly [string, string, (peer: NodeFigures["peers"][number]) => number | undefined])[] = [
-    ["coracle_peer_lag_entries", "Entries that this member's log lacks; only on the leader.", (peer) => peer.lagEntries],
-    ["coracle_peer_connected", "1 while a connection to the member is open.", (peer) => Number(peer.connected)],
+  const gauges: readonly (readonly [
+    string,
+    string,
+    (peer: NodeFigures["peers"][number]) => number | undefined,
+  ])[] = [
+    [
+      "coracle_peer_lag_entries",
+      "Entries that this member's log lacks; only on the leader.",
+      (peer) => peer.lagEntries,
+    ],
+    [
+      "coracle_peer_connected",
+      "1 while a connection to the member is open.",
+      (peer) => Number(peer.connected),
+    ],
     [
       "coracle_peer_last_round_trip_seconds",
       "The last measured round trip.",

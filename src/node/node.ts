@@ -1,6 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 import type { Clock, Timer } from "../base/clock.ts";
 import { CoracleError, messageOf } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
 import type { MemberRecord } from "../base/members.ts";
 import type { Random } from "../base/prng.ts";
 import type { ApplyOutcome, StateMachine } from "../kv/state-machine.ts";
@@ -8,7 +9,14 @@ import type { Command, CommandResult, RangeOperation, RangeResult } from "../kv/
 import { type CommandLimits, validateCommand } from "../kv/validate.ts";
 import type { ForwardOutcome, PeerMessage, Transport, TransportEvents } from "../peer/types.ts";
 import { Raft } from "../raft/raft.ts";
-import { type Entry, entryKind, type MemberId, nobody, type RaftStatus, type SnapshotMeta } from "../raft/types.ts";
+import {
+  type Entry,
+  entryKind,
+  type MemberId,
+  nobody,
+  type RaftStatus,
+  type SnapshotMeta,
+} from "../raft/types.ts";
 import type { Identity, LogStore } from "../storage/types.ts";
 import { Applier } from "./applier.ts";
 import { Cluster } from "./cluster.ts";
@@ -49,7 +57,9 @@ export interface NodeDependencies {
   readonly onRemoved: () => void;
 }
 
-export type Consistency = { readonly mode: "linearizable" } | { readonly mode: "serializable"; readonly maxStaleMs?: number };
+export type Consistency =
+  | { readonly mode: "linearizable" }
+  | { readonly mode: "serializable"; readonly maxStaleMs?: number };
 
 /**
  * One member: drives Raft with its storage and its peers, and answers its clients.
@@ -83,7 +93,7 @@ export class Node implements TransportEvents {
     this.#deps = deps;
     this.#state = deps.state;
     this.#metrics = deps.metrics ?? noMetrics;
-    this.#commandLimits = { valueBytesMax: deps.options.valueBytesMax };
+    this.#commandLimits = { ...limits, valueBytesMax: deps.options.valueBytesMax };
     const { clock, options, transport } = deps;
     const self = deps.identity.memberId;
     const wake = (): void => this.#wake();
@@ -184,15 +194,19 @@ export class Node implements TransportEvents {
     });
     // Nobody else can answer: a lone voter need not wait for its election timer.
     const { voters } = this.#state.confState();
-    if (voters.length === 1 && voters[0] === this.#deps.identity.memberId) this.#driver.step({ type: "campaign" });
-    log.info("Member {name} ({id}) of cluster {cluster} is running at index {applied}, revision {revision}.", {
-      name: this.#deps.identity.name,
-      id: this.#deps.identity.memberId,
-      cluster: this.#deps.identity.clusterId,
-      applied: this.#state.appliedIndex,
-      revision: this.#state.revision,
-      atMs: clock.wallMs(),
-    });
+    if (voters.length === 1 && voters[0] === this.#deps.identity.memberId)
+      this.#driver.step({ type: "campaign" });
+    log.info(
+      "Member {name} ({id}) of cluster {cluster} is running at index {applied}, revision {revision}.",
+      {
+        name: this.#deps.identity.name,
+        id: this.#deps.identity.memberId,
+        cluster: this.#deps.identity.clusterId,
+        applied: this.#state.appliedIndex,
+        revision: this.#state.revision,
+        atMs: clock.wallMs(),
+      },
+    );
   }
 
   #every(periodMs: number, action: () => void): void {
@@ -212,7 +226,10 @@ export class Node implements TransportEvents {
     return new Promise((resolve, reject) => {
       validateCommand(command, this.#commandLimits);
       if (this.#applier.trouble !== undefined) {
-        throw new CoracleError("quota_exceeded", `This member cannot write its state: ${this.#applier.trouble}`);
+        throw new CoracleError(
+          "quota_exceeded",
+          `This member cannot write its state: ${this.#applier.trouble}`,
+        );
       }
       const startMs = this.#deps.clock.nowMs();
       this.#proposals.submit(command, false, (outcome) => {
@@ -255,7 +272,9 @@ export class Node implements TransportEvents {
   /** A snapshot arrived completely and was verified; Raft decides whether it is installed. */
   snapshotReceived(from: MemberId, term: number, snapshot: SnapshotMeta): void {
     const to = this.#deps.identity.memberId;
-    this.#guard(() => this.#driver.step({ type: "message", message: { type: "snapshot", from, to, term, snapshot } }));
+    this.#guard(() =>
+      this.#driver.step({ type: "message", message: { type: "snapshot", from, to, term, snapshot } }),
+    );
   }
 
   onMessage(from: MemberId, message: PeerMessage): void {
@@ -365,7 +384,10 @@ export class Node implements TransportEvents {
         return;
       default:
         if (message.from !== from || message.to !== this.#deps.identity.memberId) {
-          log.warn("Dropped a message that names member {named} but came from {from}.", { named: message.from, from });
+          log.warn("Dropped a message that names member {named} but came from {from}.", {
+            named: message.from,
+            from,
+          });
           return;
         }
         this.#driver.step({ type: "message", message });
@@ -404,7 +426,9 @@ export class Node implements TransportEvents {
   #membershipChanged(): void {
     const { members, removed } = this.#state.membership();
     this.#deps.transport.setRemoved(removed);
-    this.#deps.transport.setPeers(this.#otherMembers().map(({ id, name, peerAddress }) => ({ id, name, address: peerAddress })));
+    this.#deps.transport.setPeers(
+      this.#otherMembers().map(({ id, name, peerAddress }) => ({ id, name, address: peerAddress })),
+    );
     log.debug("Members now: {members}.", { members: members.map((member) => member.name) });
     if (removed.includes(this.#deps.identity.memberId) && !this.#removedSeen) {
       this.#removedSeen = true;

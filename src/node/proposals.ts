@@ -63,7 +63,10 @@ export class Proposals {
       return;
     }
     const bytes = commandBytes(command);
-    if (this.#count >= limits.proposalsInFlightMax || this.#bytes + bytes > limits.proposalsInFlightBytesMax) {
+    if (
+      this.#count >= limits.proposalsInFlightMax ||
+      this.#bytes + bytes > limits.proposalsInFlightBytesMax
+    ) {
       end(notProposed("overloaded", `${this.#count} writes are already under way here; try again shortly.`));
       return;
     }
@@ -114,7 +117,8 @@ export class Proposals {
     if (!this.#queued.some((proposal) => proposal.forwarded)) return;
     const own: Proposal[] = [];
     for (const proposal of this.#queued) {
-      if (proposal.forwarded) proposal.end(notProposed("not_proposed", "The member asked does not lead any more."));
+      if (proposal.forwarded)
+        proposal.end(notProposed("not_proposed", "The member asked does not lead any more."));
       else own.push(proposal);
     }
     this.#queued = own;
@@ -148,7 +152,10 @@ export class Proposals {
     if (pending === undefined) return;
     this.#pending.delete(index);
     if (pending.term !== term || outcome.type !== "batch") {
-      const lost = notProposed("not_proposed", "Leadership changed before the write was replicated; it took no effect.");
+      const lost = notProposed(
+        "not_proposed",
+        "Leadership changed before the write was replicated; it took no effect.",
+      );
       for (const proposal of pending.proposals) proposal.end(lost);
       return;
     }
@@ -177,7 +184,9 @@ export class Proposals {
     for (const [number, { to, proposal }] of this.#forwarded) {
       if (to !== member) continue;
       this.#forwarded.delete(number);
-      proposal.end(unknown("The connection to the leader broke before it answered; the write may have taken effect."));
+      proposal.end(
+        unknown("The connection to the leader broke before it answered; the write may have taken effect."),
+      );
     }
   }
 

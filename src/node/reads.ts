@@ -26,6 +26,11 @@ interface Round {
   readonly startedMs: number;
 }
 
+interface Confirmed {
+  readonly index: number;
+  readonly round: Round;
+}
+
 /**
  * Linearizable reads (thesis §6.4): all that arrive in one turn share one ReadIndex request, and
  * are served once the index it gave is applied here. A read has no effect, so a lost or refused
@@ -38,7 +43,7 @@ export class Reads {
   #queuedSinceMs = 0;
   readonly #rounds = new Map<number, Round>();
   /** Confirmed rounds that wait for their index to be applied, in the order of index. */
-  #confirmed: { readonly index: number; readonly round: Round }[] = [];
+  #confirmed: Confirmed[] = [];
   #nextContext = 1;
   #count = 0;
   /** This member's state is known to have been current at this moment. */
@@ -52,10 +57,14 @@ export class Reads {
   /** Resolves when a read of this member's state is linearizable with respect to this call. */
   current(): Promise<void> {
     if (this.#closed) {
-      return Promise.reject(new CoracleError("shutting_down", "This member is shutting down; ask another member."));
+      return Promise.reject(
+        new CoracleError("shutting_down", "This member is shutting down; ask another member."),
+      );
     }
     if (this.#count >= limits.readsInFlightMax) {
-      return Promise.reject(new CoracleError("overloaded", `${this.#count} reads wait already; try again shortly.`));
+      return Promise.reject(
+        new CoracleError("overloaded", `${this.#count} reads wait already; try again shortly.`),
+      );
     }
     return new Promise((resolve, reject) => {
       const nowMs = this.#context.clock.nowMs();
@@ -112,7 +121,7 @@ export class Reads {
   applied(): void {
     if (this.#confirmed.length === 0) return;
     const appliedIndex = this.#context.applied();
-    const waiting: typeof this.#confirmed = [];
+    const waiting: Confirmed[] = [];
     for (const confirmed of this.#confirmed) {
       if (confirmed.index > appliedIndex) {
         waiting.push(confirmed);
@@ -129,7 +138,10 @@ export class Reads {
     const nowMs = this.#context.clock.nowMs();
     const error = (): CoracleError =>
       this.#context.leader() === nobody
-        ? new CoracleError("no_leader", "The cluster has no leader now; try again, or ask for consistency=serializable.")
+        ? new CoracleError(
+            "no_leader",
+            "The cluster has no leader now; try again, or ask for consistency=serializable.",
+          )
         : new CoracleError("not_proposed", "The leader did not confirm the read in time; try again.");
     for (const [context, round] of this.#rounds) {
       if (nowMs - round.startedMs > this.#context.retryAfterMs) this.#again(context);
@@ -137,7 +149,9 @@ export class Reads {
     const late = this.#queued.filter((waiter) => waiter.deadlineMs <= nowMs);
     if (late.length > 0) this.#queued = this.#queued.filter((waiter) => waiter.deadlineMs > nowMs);
     for (const waiter of late) waiter.failed(error());
-    const stuck = this.#confirmed.filter(({ round }) => round.waiters.every((waiter) => waiter.deadlineMs <= nowMs));
+    const stuck = this.#confirmed.filter(({ round }) =>
+      round.waiters.every((waiter) => waiter.deadlineMs <= nowMs),
+    );
     if (stuck.length > 0) this.#confirmed = this.#confirmed.filter((confirmed) => !stuck.includes(confirmed));
     for (const { round } of stuck) for (const waiter of round.waiters) waiter.failed(error());
   }

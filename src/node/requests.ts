@@ -40,18 +40,28 @@ export class PeerRequests {
   ask(to: MemberId, name: string, body: unknown, timeoutMs: number): Promise<unknown> {
     const id = this.#nextId++;
     if (!this.#send(to, { type: "request", id, name, body })) {
-      return Promise.reject(new CoracleError("not_proposed", `There is no connection to member ${to} now; try again.`));
+      return Promise.reject(
+        new CoracleError("not_proposed", `There is no connection to member ${to} now; try again.`),
+      );
     }
     return new Promise((resolve, reject) => {
       const timer = this.#clock.after(timeoutMs, () => {
         this.#waiting.delete(id);
-        reject(new CoracleError("outcome_unknown", `Member ${to} did not answer "${name}" within ${timeoutMs} ms.`));
+        reject(
+          new CoracleError(
+            "outcome_unknown",
+            `Member ${to} did not answer "${name}" within ${timeoutMs} ms.`,
+          ),
+        );
       });
       this.#waiting.set(id, { to, timer, resolve, reject });
     });
   }
 
-  onMessage(from: MemberId, message: Extract<PeerMessage, { type: "request" | "response" | "request-failed" }>): void {
+  onMessage(
+    from: MemberId,
+    message: Extract<PeerMessage, { type: "request" | "response" | "request-failed" }>,
+  ): void {
     if (message.type === "request") {
       this.#serve(from, message.id, message.name, message.body);
       return;
@@ -69,7 +79,9 @@ export class PeerRequests {
       if (waiting.to !== member) continue;
       this.#waiting.delete(id);
       waiting.timer.cancel();
-      waiting.reject(new CoracleError("outcome_unknown", `The connection to member ${member} broke before it answered.`));
+      waiting.reject(
+        new CoracleError("outcome_unknown", `The connection to member ${member} broke before it answered.`),
+      );
     }
   }
 
@@ -77,7 +89,9 @@ export class PeerRequests {
     const handler = this.#handlers.get(name);
     const answer =
       handler === undefined
-        ? Promise.reject(new CoracleError("invalid_argument", `This member knows no request named "${name}".`))
+        ? Promise.reject(
+            new CoracleError("invalid_argument", `This member knows no request named "${name}".`),
+          )
         : handler(body, from);
     answer.then(
       (result) => {

@@ -16,11 +16,16 @@ export interface SnapshotContext {
   nowMs(): number;
 }
 
+interface Copy {
+  readonly file: Promise<SnapshotFile>;
+  users: number;
+}
+
 /** Snapshots on their way to followers that the log cannot serve any more; one copy serves all that wait. */
 export class SnapshotTransfers {
   readonly #context: SnapshotContext;
   readonly #active = new Set<MemberId>();
-  #copy: { readonly file: Promise<SnapshotFile>; users: number } | undefined;
+  #copy: Copy | undefined;
   /** The oldest index that a transfer under way stands for: the log after it must stay. */
   readonly #indexes = new Map<MemberId, number>();
 
@@ -57,7 +62,10 @@ export class SnapshotTransfers {
       index = await this.#context.carrier.sendSnapshot(member, file, origin);
       this.#context.observe(this.#context.nowMs() - startMs);
     } catch (error) {
-      log.warn("The snapshot for member {member} did not arrive: {reason}", { member, reason: messageOf(error) });
+      log.warn("The snapshot for member {member} did not arrive: {reason}", {
+        member,
+        reason: messageOf(error),
+      });
     } finally {
       this.#release(copy);
       this.#active.delete(member);
@@ -66,13 +74,13 @@ export class SnapshotTransfers {
     }
   }
 
-  #acquire(): NonNullable<typeof this.#copy> {
+  #acquire(): Copy {
     this.#copy ??= { file: this.#context.store.createSnapshot(), users: 0 };
     this.#copy.users++;
     return this.#copy;
   }
 
-  #release(copy: NonNullable<typeof this.#copy>): void {
+  #release(copy: Copy): void {
     copy.users--;
     if (copy.users > 0) return;
     if (this.#copy === copy) this.#copy = undefined;

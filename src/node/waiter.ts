@@ -19,7 +19,10 @@ export interface Proposal {
   end(outcome: Outcome): void;
 }
 
-export function notProposed(code: "no_leader" | "not_proposed" | "overloaded" | "shutting_down", message: string): Outcome {
+export function notProposed(
+  code: "no_leader" | "not_proposed" | "overloaded" | "shutting_down",
+  message: string,
+): Outcome {
   return { status: "not-proposed", code, message };
 }
 
