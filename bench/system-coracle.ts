@@ -21,7 +21,7 @@ export async function startCoracle(): Promise<System> {
     version: await coracleVersion(),
     pids: cluster.members.map((member) => member.process.pid),
     leader: async () => ({ "http/1.1": (await cluster.leader()).endpoint, grpc: "" }),
-    revision: async () => (await (await cluster.leader()).status()).revision,
+    revision: async () => (await (await cluster.leader()).head()).revision,
     put: async (key, value) => {
       const response = await fetch(`http://${leader.endpoint}/v1/kv/${key}`, { method: "PUT", body: value });
       if (!response.ok)

@@ -8,7 +8,7 @@ export interface MemberView {
   readonly learner: boolean;
 }
 
-export interface StatusView {
+export interface HeadView {
   readonly clusterId: string;
   readonly memberId: string;
   readonly term: number;
@@ -26,9 +26,9 @@ function asDocument(value: unknown): Document {
   return value as Document;
 }
 
-function field(document: Document, ...names: string[]): unknown {
-  for (const name of names) if (document[name] !== undefined) return document[name];
-  throw new Error(`no ${names.join(" or ")} in ${JSON.stringify(document)}`);
+function field(document: Document, name: string): unknown {
+  if (document[name] !== undefined) return document[name];
+  throw new Error(`no ${name} in ${JSON.stringify(document)}`);
 }
 
 export async function readMembers(endpoint: string): Promise<MemberView[]> {
@@ -44,15 +44,15 @@ export async function readMembers(endpoint: string): Promise<MemberView[]> {
   });
 }
 
-/** This member's own head, as `/v1/status` gives it. */
-export async function readStatus(endpoint: string): Promise<StatusView> {
-  const status = asDocument(await getJson(endpoint, "/v1/status"));
+/** This member's own view, without asking the others (as `/v1/status` would). */
+export async function readHead(endpoint: string): Promise<HeadView> {
+  const head = asDocument(await getJson(endpoint, "/v1/members"));
   return {
-    clusterId: String(field(status, "cluster_id")),
-    memberId: String(field(status, "member_id")),
-    term: Number(field(status, "term")),
-    leaderId: String(status.leader_id ?? 0),
-    revision: Number(field(status, "revision")),
-    appliedIndex: Number(field(status, "applied_index")),
+    clusterId: String(field(head, "cluster_id")),
+    memberId: String(field(head, "member_id")),
+    term: Number(field(head, "term")),
+    leaderId: String(head.leader_id ?? 0),
+    revision: Number(field(head, "revision")),
+    appliedIndex: Number(field(head, "applied_index")),
   };
 }

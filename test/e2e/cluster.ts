@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { readStatus, type StatusView } from "./api-shapes.ts";
+import { type HeadView, readHead } from "./api-shapes.ts";
 import { HttpConnection } from "./http.ts";
 import { freePorts } from "./ports.ts";
 import { atEnd, type Exit, ManagedProcess } from "./process.ts";
@@ -121,8 +121,9 @@ export class Member {
       throw new Error(`${this.name} ended with ${JSON.stringify(started.exit)}:\n${started.tail()}`);
   }
 
-  status(): Promise<StatusView> {
-    return readStatus(this.endpoint);
+  /** Its own view of the cluster. */
+  head(): Promise<HeadView> {
+    return readHead(this.endpoint);
   }
 
   tail(lines?: number): string {
@@ -189,7 +190,7 @@ export class Cluster {
       "a leader that a majority agrees on",
       async () => {
         const running = this.running;
-        const views = await Promise.all(running.map((member) => member.status().catch(() => undefined)));
+        const views = await Promise.all(running.map((member) => member.head().catch(() => undefined)));
         const byLeader = new Map<string, number>();
         for (const view of views) {
           if (view !== undefined && view.leaderId !== "0") {

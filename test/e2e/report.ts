@@ -2,6 +2,12 @@
 export class Report {
   #passed = 0;
   #failed = 0;
+  readonly #onFailure: (() => void)[] = [];
+
+  /** What to print when the script ends with a failed check, for instance the members' logs. */
+  onFailure(show: () => void): void {
+    this.#onFailure.push(show);
+  }
 
   /** Prints and counts one check. Gives `ok` back. */
   check(ok: boolean, what: string, detail = ""): boolean {
@@ -39,7 +45,15 @@ export class Report {
 
   /** The closing line and the exit code: fails when a check failed or none was made. */
   finish(): never {
+    if (this.#failed > 0) for (const show of this.#onFailure) show();
     console.log(`${this.#passed} passed, ${this.#failed} failed`);
     process.exit(this.#failed === 0 && this.#passed > 0 ? 0 : 1);
   }
+}
+
+/** Runs a script's checks to their closing line, whatever is thrown. */
+export async function runScript(run: (report: Report) => Promise<void>): Promise<never> {
+  const report = new Report();
+  await report.part("the script ran to its end", () => run(report));
+  return report.finish();
 }
