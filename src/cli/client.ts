@@ -1,0 +1,217 @@
+import { Decoder } from "cbor-x";
+import * as v from "valibot";
+import { messageOf } from "../base/errors.ts";
+import { CommandFailure, type ExitCode, exitCodes } from "./exit-codes.ts";
+
+export interface ClientOptions {
+  /** `http://host:port`, tried in this order. */
+  readonly endpoints: readonly string[];
+  /** For the whole command, retries included. */
+  readonly timeoutMs: number;
+}
+
+export interface ApiRequest {
+  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  /** With the query, percent-encoded. */
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array<ArrayBuffer> | string;
+  /**
+   * `repeatable`: sending it twice is as sending it once (a read, or a write with an
+   * `Idempotency-Key`). `once`: it is sent again only when it certainly never took effect.
+   */
+  readonly sending: "repeatable" | "once";
+}
+
+export interface ApiAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Uint8Array<ArrayBuffer>;
+  /** Which member gave it. */
+  readonly endpoint: string;
+}
+
+/** An attempt without a useful answer. */
+interface Miss {
+  readonly endpoint: string;
+  readonly reason: string;
+  /** `unreached`: never sent. `not-proposed`: the member says so. `lost`: it may have taken effect. */
+  readonly kind: "unreached" | "not-proposed" | "lost";
+}
+
+const pauseBetweenRoundsMs = 200;
+const decoder = new Decoder({ useRecords: false, mapsAsObjects: true, int64AsNumber: true } as object);
+const problemSchema = v.object({ code: v.optional(v.string(), ""), detail: v.optional(v.string(), "") });
+
+/** Connection errors that come up before a byte of the request is sent, on Bun, Node and Deno. */
+const unreachedCodes = new Set([
+  "ConnectionRefused",
+  "FailedToOpenSocket",
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "DNSResolveFailed",
+]);
+
+/** Talks to the cluster through the first of several members that answers. */
+export class Client {
+  readonly #endpoints: readonly string[];
+  readonly #timeoutMs: number;
+
+  constructor(options: ClientOptions) {
+    this.#endpoints = options.endpoints;
+    this.#timeoutMs = options.timeoutMs;
+  }
+
+  /**
+   * Sends a request, to the next endpoint when one cannot be reached or proposes nothing now, and in
+   * further rounds while a part of the cluster answers and time is left (an election is under way).
+   *
+   * @throws CommandFailure with the exit code that fits: `unavailable` when nothing can have changed,
+   *   `outcomeUnknown` when it may have, else by the problem document.
+   */
+  async send(request: ApiRequest): Promise<ApiAnswer> {
+    const deadlineMs = performance.now() + this.#timeoutMs;
+    const misses: Miss[] = [];
+    while (true) {
+      const round = await this.#round(request, deadlineMs, misses);
+      if (round !== undefined) return round;
+      const recent = misses.slice(-this.#endpoints.length);
+      const hopeful = recent.some((miss) => miss.kind === "not-proposed");
+      if (!hopeful || performance.now() + pauseBetweenRoundsMs >= deadlineMs)
+        throw failureOf(request, misses);
+      await new Promise((resolve) => setTimeout(resolve, pauseBetweenRoundsMs));
+    }
+  }
+
+  /** One attempt at each endpoint. `undefined` when none gave an answer. */
+  async #round(request: ApiRequest, deadlineMs: number, misses: Miss[]): Promise<ApiAnswer | undefined> {
+    for (const [index, endpoint] of this.#endpoints.entries()) {
+      // A member that hangs must leave time for the others.
+      const leftMs = (deadlineMs - performance.now()) / (this.#endpoints.length - index);
+      const outcome = await attempt(endpoint, request, Math.max(leftMs, 1));
+      if ("status" in outcome) return outcome;
+      misses.push(outcome);
+      if (outcome.kind === "lost" && request.sending === "once") throw failureOf(request, misses);
+    }
+    return undefined;
+  }
+}
+
+async function attempt(endpoint: string, request: ApiRequest, timeoutMs: number): Promise<ApiAnswer | Miss> {
+  try {
+    const response = await fetch(endpoint + request.path, {
+      method: request.method,
+      headers: { ...request.headers },
+      ...(request.body === undefined ? {} : { body: request.body }),
+      redirect: "manual",
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    const body = new Uint8Array(await response.arrayBuffer());
+    const answer: ApiAnswer = { status: response.status, headers: response.headers, body, endpoint };
+    if (answer.status < 400) return answer;
+    if (answer.status === 503 || answer.status === 429) {
+      return { endpoint, reason: problemOf(answer).detail, kind: "not-proposed" };
+    }
+    if (answer.status === 504) return { endpoint, reason: problemOf(answer).detail, kind: "lost" };
+    throw refusalOf(answer);
+  } catch (error) {
+    if (error instanceof CommandFailure) throw error;
+    return { endpoint, reason: reasonOf(error, timeoutMs), kind: wasSent(error) ? "lost" : "unreached" };
+  }
+}
+
+function wasSent(error: unknown): boolean {
+  const codes = [error, (error as { cause?: unknown } | null)?.cause].map(
+    (item) => (item as { code?: unknown })?.code,
+  );
+  if (codes.some((code) => typeof code === "string" && unreachedCodes.has(code))) return false;
+  return !/tcp connect error|dns error|Unable to connect/i.test(messageOf(error));
+}
+
+function reasonOf(error: unknown, timeoutMs: number): string {
+  if (error instanceof DOMException && error.name === "TimeoutError") {
+    return `no answer within ${Math.round(timeoutMs)} ms`;
+  }
+  return wasSent(error) ? `the connection broke off (${messageOf(error)})` : "cannot be reached";
+}
+
+function failureOf(request: ApiRequest, misses: readonly Miss[]): CommandFailure {
+  const latest = new Map(misses.map((miss) => [miss.endpoint, miss.reason]));
+  const reasons = [...latest]
+    .map(([endpoint, reason]) => `${endpoint}: ${reason.replace(/\.$/, "")}`)
+    .join("; ");
+  if (request.method !== "GET" && misses.some((miss) => miss.kind === "lost")) {
+    return new CommandFailure(
+      exitCodes.outcomeUnknown,
+      `The change was sent, but its outcome is unknown: ${reasons}.`,
+    );
+  }
+  const unreached = misses.every((miss) => miss.kind === "unreached");
+  const what = unreached ? "No endpoint could be reached" : "The cluster cannot serve this now";
+  return new CommandFailure(exitCodes.unavailable, `${what}: ${reasons}.`);
+}
+
+function problemOf(answer: ApiAnswer): { readonly code: string; readonly detail: string } {
+  try {
+    const problem = v.parse(problemSchema, decode(answer));
+    return { code: problem.code, detail: problem.detail || `it answered with status ${answer.status}` };
+  } catch {
+    return { code: "", detail: `it answered with status ${answer.status}` };
+  }
+}
+
+const exitCodesByProblem: Readonly<Record<string, ExitCode>> = {
+  not_found: exitCodes.notFound,
+  member_not_found: exitCodes.notFound,
+  precondition_failed: exitCodes.conditionFailed,
+};
+
+function refusalOf(answer: ApiAnswer): CommandFailure {
+  const { code, detail } = problemOf(answer);
+  const fromStatus = answer.status === 412 ? exitCodes.conditionFailed : exitCodes.failed;
+  return new CommandFailure(exitCodesByProblem[code] ?? fromStatus, detail);
+}
+
+function decode(answer: ApiAnswer): unknown {
+  const type = answer.headers.get("content-type") ?? "";
+  if (type.includes("cbor")) return decoder.decode(answer.body);
+  return JSON.parse(new TextDecoder().decode(answer.body));
+}
+
+/**
+ * The document in an answer.
+ *
+ * @throws CommandFailure when it has not the expected shape: the endpoint is no coracle, or another version.
+ */
+export function documentOf<S extends v.GenericSchema>(answer: ApiAnswer, schema: S): v.InferOutput<S> {
+  try {
+    return v.parse(schema, decode(answer));
+  } catch (error) {
+    throw new CommandFailure(
+      exitCodes.failed,
+      `${answer.endpoint} answered with something this version does not understand: ${messageOf(error)}.`,
+    );
+  }
+}
+
+/**
+ * Reads `a,b:1,http://c` as base URLs; `http` and the port are filled in.
+ *
+ * @throws an Error that continues "... but".
+ */
+export function parseEndpoints(text: string, defaultPort: number): string[] {
+  const items = text.split(",").map((item) => item.trim());
+  return items.map((item) => {
+    const full = /^https?:\/\//i.test(item) ? item : `http://${item}`;
+    const url = URL.canParse(full) ? new URL(full) : undefined;
+    if (item === "" || url === undefined || url.pathname !== "/" || url.search !== "" || url.hash !== "") {
+      throw new Error(`"${item}" is no endpoint; write HOST, HOST:PORT or a URL without a path`);
+    }
+    const portGiven = url.port !== "" || /:(80|443)\/?$/.test(full);
+    if (!portGiven) url.port = String(defaultPort);
+    return url.origin;
+  });
+}

@@ -1,0 +1,153 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import * as v from "valibot";
+import { messageOf } from "../base/errors.ts";
+import { CommandFailure, exitCodes } from "./exit-codes.ts";
+
+/** One member of a development cluster. */
+export interface DevMember {
+  readonly name: string;
+  readonly folder: string;
+  readonly clientPort: number;
+  readonly peerPort: number;
+}
+
+const stateFile = "dev.json";
+const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
+const stateSchema = v.object({
+  members: v.pipe(
+    v.array(v.object({ name: v.pipe(v.string(), v.regex(/^n\d$/)), clientPort: port, peerPort: port })),
+    v.minLength(1),
+  ),
+});
+
+/** Client ports by default; the peer port is the next one. */
+const usualPorts = [2379, 22_379, 32_379, 42_379, 52_379] as const;
+/** Distance of two members from `--port-base` on, and of two attempts. */
+const portStep = 10;
+const attemptsMax = 50;
+
+export interface DevPlan {
+  readonly dataDir: string;
+  readonly members: number;
+  readonly portBase?: number;
+}
+
+/**
+ * The members of earlier runs in this folder, else new ones on free ports, which are then kept:
+ * members know each other by their addresses.
+ *
+ * @throws CommandFailure when the folder holds something else, or its ports are taken.
+ */
+export async function planMembers(plan: DevPlan): Promise<DevMember[]> {
+  const path = join(plan.dataDir, stateFile);
+  const known = existsSync(path) ? readState(path) : undefined;
+  if (known === undefined) return newMembers(plan, path);
+  if (known.length !== plan.members) {
+    throw new CommandFailure(
+      exitCodes.usage,
+      `${plan.dataDir} holds a cluster of ${known.length} members; start it with --members ${known.length}, or begin anew with --fresh.`,
+    );
+  }
+  if (plan.portBase !== undefined && known[0]?.clientPort !== plan.portBase) {
+    throw new CommandFailure(
+      exitCodes.usage,
+      `The cluster in ${plan.dataDir} uses the ports from ${known[0]?.clientPort} on; leave out --port-base, or begin anew with --fresh.`,
+    );
+  }
+  const members = known.map((member) => ({ ...member, folder: join(plan.dataDir, member.name) }));
+  for (const taken of members.flatMap((member) => [member.clientPort, member.peerPort])) {
+    if (await isFree(taken)) continue;
+    throw new CommandFailure(
+      exitCodes.failed,
+      `Port ${taken} is in use, but the cluster in ${plan.dataDir} needs it: end the other process (is coracle dev running already?) or begin anew with --fresh --port-base PORT.`,
+    );
+  }
+  return members;
+}
+
+async function newMembers(plan: DevPlan, path: string): Promise<DevMember[]> {
+  const members: DevMember[] = [];
+  let from = plan.portBase ?? 0;
+  for (let index = 0; index < plan.members; index++) {
+    if (plan.portBase === undefined) from = usualPorts[index] ?? 0;
+    const clientPort = await freePair(from);
+    from = clientPort + portStep;
+    const name = `n${index + 1}`;
+    members.push({ name, folder: join(plan.dataDir, name), clientPort, peerPort: clientPort + 1 });
+  }
+  const state = members.map(({ name, clientPort, peerPort }) => ({ name, clientPort, peerPort }));
+  try {
+    mkdirSync(plan.dataDir, { recursive: true });
+    writeFileSync(path, `${JSON.stringify({ members: state }, null, 2)}\n`);
+  } catch (error) {
+    throw new CommandFailure(
+      exitCodes.failed,
+      `The folder ${plan.dataDir} cannot be written: ${messageOf(error)}.`,
+    );
+  }
+  return members;
+}
+
+function readState(path: string) {
+  try {
+    return v.parse(stateSchema, JSON.parse(readFileSync(path, "utf8"))).members;
+  } catch (error) {
+    throw new CommandFailure(
+      exitCodes.failed,
+      `${path} cannot be read (${messageOf(error)}); remove it with the folders beside it, or choose another --data-dir.`,
+    );
+  }
+}
+
+/** A port that is free together with the one after it, at `from` or a few steps behind. */
+async function freePair(from: number): Promise<number> {
+  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    const candidate = from + attempt * portStep;
+    if (candidate + 1 > 65_535) break;
+    if ((await isFree(candidate)) && (await isFree(candidate + 1))) return candidate;
+  }
+  throw new CommandFailure(
+    exitCodes.failed,
+    `There are no two free ports from ${from} on; choose others with --port-base.`,
+  );
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once("error", () => resolve(false));
+    probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
+  });
+}
+
+/** Every file that can stand in a member's folder begins with one of these. */
+const memberFiles = /^(coracle\.|raft\.|state\.|snapshots$|token$|join-token$)/;
+
+/**
+ * Removes what earlier runs left, and nothing else.
+ *
+ * @throws CommandFailure when something in the folder is not coracle's; nothing is removed then.
+ */
+export function removeEarlierRuns(dataDir: string): void {
+  if (!existsSync(dataDir)) return;
+  const foreign: string[] = [];
+  for (const entry of readdirSync(dataDir, { withFileTypes: true })) {
+    const path = join(dataDir, entry.name);
+    if (entry.isDirectory() && /^n\d$/.test(entry.name)) {
+      foreign.push(
+        ...readdirSync(path)
+          .filter((file) => !memberFiles.test(file))
+          .map((file) => join(path, file)),
+      );
+    } else if (entry.name !== stateFile) foreign.push(path);
+  }
+  if (foreign.length > 0) {
+    throw new CommandFailure(
+      exitCodes.failed,
+      `--fresh removes nothing, because ${foreign[0]} is not coracle's; move it away or choose another --data-dir.`,
+    );
+  }
+  rmSync(dataDir, { recursive: true, force: true });
+}

@@ -1,0 +1,103 @@
+import { Command, CommanderError } from "commander";
+import { CoracleError, messageOf } from "../base/errors.ts";
+import { addDelCommand } from "./del.ts";
+import { addDevCommand } from "./dev-command.ts";
+import { CommandFailure, exitCodes, exitCodesHelp } from "./exit-codes.ts";
+import { addGetCommand } from "./get.ts";
+import type { Io } from "./io.ts";
+import { addLeaderCommand } from "./leader.ts";
+import { addLeaveCommand } from "./leave.ts";
+import { addListCommand } from "./list.ts";
+import { addMemberCommand } from "./member.ts";
+import { addPutCommand } from "./put.ts";
+import { addServeCommand } from "./serve-command.ts";
+import { addStatusCommand } from "./status.ts";
+import { addVersionCommand, versionLine } from "./version.ts";
+
+/**
+ * Runs one command.
+ *
+ * @param args what stands behind the program's name.
+ * @returns the exit code.
+ */
+export async function runProgram(args: readonly string[], io: Io): Promise<number> {
+  let exitCode: number = exitCodes.ok;
+  const pending: Promise<void>[] = [];
+  const program = buildProgram(io, pending, (code) => {
+    exitCode = code;
+  });
+  try {
+    if (args[0] === "completion" || args[0] === "complete") await addCompletion(program);
+    await program.parseAsync([...args], { from: "user" });
+  } catch (error) {
+    exitCode = await report(error, io);
+  }
+  await Promise.all(pending);
+  return exitCode;
+}
+
+function buildProgram(io: Io, pending: Promise<void>[], exit: (code: number) => void): Command {
+  const program = new Command("coracle")
+    .description("A strongly consistent key-value store for the edge.")
+    .version(versionLine, "-V, --version", "show the version")
+    .helpOption("-h, --help", "show this help")
+    .helpCommand("help [command]", "show the help of a command")
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => pending.push(io.out(text)),
+      writeErr: (text) => pending.push(io.err(text)),
+      // One sentence, in the way of all other errors; `report` writes it.
+      outputError: () => {},
+    });
+  addServeCommand(program, io, exit);
+  addDevCommand(program, io, exit);
+  addPutCommand(program, io);
+  addGetCommand(program, io);
+  addDelCommand(program, io);
+  addListCommand(program, io);
+  addStatusCommand(program, io);
+  addMemberCommand(program, io);
+  addLeaderCommand(program, io);
+  addLeaveCommand(program, io);
+  addVersionCommand(program, io);
+  program
+    .command("completion")
+    .description("Print the completion script of a shell.")
+    .argument("<shell>", "bash, zsh, fish or powershell")
+    .addHelpText("after", "\nExample:\n  source <(coracle completion bash)");
+  program.addHelpText(
+    "after",
+    `\n${exitCodesHelp}\n\nExamples:\n  coracle dev\n  coracle put greeting hello\n  coracle get greeting`,
+  );
+  return program;
+}
+
+/** The library walks the finished tree of commands, so it replaces our placeholder in it. */
+async function addCompletion(program: Command): Promise<void> {
+  const { default: tab } = await import("@bomb.sh/tab/commander");
+  const own = program.commands.findIndex((command) => command.name() === "completion");
+  (program.commands as Command[]).splice(own, 1);
+  tab(program, { completionCommandName: "completion" });
+}
+
+async function report(error: unknown, io: Io): Promise<number> {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return exitCodes.ok;
+    if (error.code === "commander.help") return exitCodes.usage;
+    await io.err(`coracle: ${usageSentence(error.message)}\n`);
+    return exitCodes.usage;
+  }
+  await io.err(`coracle: ${messageOf(error)}\n`);
+  if (error instanceof CommandFailure) return error.exitCode;
+  if (error instanceof CoracleError)
+    return error.code === "config_invalid" ? exitCodes.usage : exitCodes.failed;
+  // Anything else is a bug: its place in the code is of use.
+  if (error instanceof Error && error.stack !== undefined) await io.err(`${error.stack}\n`);
+  return exitCodes.failed;
+}
+
+/** "error: unknown option '--x'\n(Did you mean --y?)" as one sentence. */
+function usageSentence(message: string): string {
+  const text = message.replace(/^error: /, "").replace(/\s*\n\s*/g, " ");
+  return /[.?)]$/.test(text) ? text : `${text}.`;
+}

@@ -1,0 +1,74 @@
+import { utf8 } from "../base/bytes.ts";
+import { messageOf } from "../base/errors.ts";
+import { CommandFailure, exitCodes } from "./exit-codes.ts";
+import type { Io } from "./io.ts";
+
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The text of bytes, or `undefined` when they are no UTF-8. */
+export function textOf(bytes: Uint8Array): string | undefined {
+  try {
+    return strictUtf8.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * A value as the command line gives it: the text itself, `-` or nothing for stdin, `@file` for a
+ * file's content, `@@text` for text that begins with an @.
+ */
+export async function readValue(io: Io, argument: string | undefined): Promise<Uint8Array<ArrayBuffer>> {
+  if (argument === undefined && io.inputIsTerminal) {
+    throw new CommandFailure(
+      exitCodes.usage,
+      "The value is missing: give it as an argument, as @file or on stdin.",
+    );
+  }
+  if (argument === undefined || argument === "-") return Uint8Array.from(await io.readInput());
+  if (argument.startsWith("@@")) return Uint8Array.from(utf8(argument.slice(1)));
+  if (!argument.startsWith("@")) return Uint8Array.from(utf8(argument));
+  const path = argument.slice(1);
+  try {
+    return Uint8Array.from(io.readFile(path));
+  } catch (error) {
+    throw new CommandFailure(
+      exitCodes.usage,
+      `The file "${path}" cannot be read (write @@ for a value that begins with @): ${messageOf(error)}.`,
+    );
+  }
+}
+
+/** A key as the command line gives it: text, or with `hex` its bytes in hexadecimal. */
+export function readKey(argument: string, hex: boolean): Uint8Array {
+  if (!hex) return utf8(argument);
+  if (!/^([0-9a-f]{2})*$/i.test(argument)) {
+    throw new CommandFailure(
+      exitCodes.usage,
+      `"${argument}" is no hexadecimal: pairs of the digits 0 to 9 and a to f.`,
+    );
+  }
+  return Uint8Array.fromHex(argument);
+}
+
+/** Bytes in a JSON document: under their name as text when they are UTF-8, else under `name_base64`. */
+export function jsonBytes(name: string, bytes: Uint8Array): Record<string, string> {
+  const text = textOf(bytes);
+  return text === undefined ? { [`${name}_base64`]: bytes.toBase64() } : { [name]: text };
+}
+
+const shownCharactersMax = 64;
+
+/** Bytes for a person: one line, no control characters, cut when long. */
+export function preview(bytes: Uint8Array, charactersMax = shownCharactersMax): string {
+  const text = textOf(bytes);
+  if (text === undefined) return `(${bytes.length} bytes that are no text)`;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: a value must not be able to steer the terminal.
+  const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, escaped);
+  return plain.length > charactersMax ? `${plain.slice(0, charactersMax)}...` : plain;
+}
+
+function escaped(character: string): string {
+  const short: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+  return short[character] ?? `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`;
+}
