@@ -14,6 +14,8 @@ import { addServeCommand } from "./serve-command.ts";
 import { addStatusCommand } from "./status.ts";
 import { addVersionCommand, versionLine } from "./version.ts";
 
+const completionExample = "\nExample:\n  source <(coracle completion bash)";
+
 /**
  * Runs one command.
  *
@@ -60,11 +62,8 @@ function buildProgram(io: Io, pending: Promise<void>[], exit: (code: number) => 
   addLeaderCommand(program, io);
   addLeaveCommand(program, io);
   addVersionCommand(program, io);
-  program
-    .command("completion")
-    .description("Print the completion script of a shell.")
-    .argument("<shell>", "bash, zsh, fish or powershell")
-    .addHelpText("after", "\nExample:\n  source <(coracle completion bash)");
+  const completion = program.command("completion").description("Print the completion script of a shell.");
+  completion.argument("<shell>", "bash, zsh, fish or powershell").addHelpText("after", completionExample);
   program.addHelpText(
     "after",
     `\n${exitCodesHelp}\n\nExamples:\n  coracle dev\n  coracle put greeting hello\n  coracle get greeting`,
@@ -78,6 +77,8 @@ async function addCompletion(program: Command): Promise<void> {
   const own = program.commands.findIndex((command) => command.name() === "completion");
   (program.commands as Command[]).splice(own, 1);
   tab(program, { completionCommandName: "completion" });
+  const added = program.commands.find((command) => command.name() === "completion");
+  added?.addHelpText("after", completionExample);
 }
 
 async function report(error: unknown, io: Io): Promise<number> {
