@@ -124,11 +124,13 @@ async function attempt(endpoint: string, request: ApiRequest, timeoutMs: number)
 }
 
 function wasSent(error: unknown): boolean {
-  const codes = [error, (error as { cause?: unknown } | null)?.cause].map(
-    (item) => (item as { code?: unknown })?.code,
-  );
-  if (codes.some((code) => typeof code === "string" && unreachedCodes.has(code))) return false;
-  return !/tcp connect error|dns error|Unable to connect/i.test(messageOf(error));
+  for (const item of [error, error instanceof Error ? error.cause : undefined]) {
+    const { code, message = "" } = (item ?? {}) as { readonly code?: unknown; readonly message?: unknown };
+    if (typeof code === "string" && unreachedCodes.has(code)) return false;
+    // Deno gives no code.
+    if (/client error \(Connect\)|Unable to connect/.test(String(message))) return false;
+  }
+  return true;
 }
 
 function reasonOf(error: unknown, timeoutMs: number): string {
