@@ -172,6 +172,15 @@ export class Cluster {
     return member;
   }
 
+  /** Plans a member that joins the ones there are now. */
+  async addJoining(name: string): Promise<Member> {
+    const [clientPort = 0, peerPort = 0] = await freePorts(2);
+    const peers = this.members.map((member) => member.peerAddress).join(",");
+    const token = join(this.members[0]?.plan.folder ?? "", "token");
+    const tokenFlags = existsSync(token) ? ["--token-file", token] : [];
+    return this.add(name, clientPort, peerPort, ["--join", peers, ...tokenFlags]);
+  }
+
   get endpoints(): string[] {
     return this.members.map((member) => member.endpoint);
   }

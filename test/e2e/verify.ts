@@ -1,4 +1,4 @@
-import { Client, keyPath } from "./client.ts";
+import { Client, codeOf, keyPath } from "./client.ts";
 import type { Cluster, Member } from "./cluster.ts";
 import { until } from "./wait.ts";
 
@@ -52,4 +52,43 @@ export async function caughtUp(cluster: Cluster, timeoutMs = 30_000): Promise<vo
     },
     { timeoutMs },
   );
+}
+
+interface Page {
+  readonly more: boolean;
+  readonly cursor?: string;
+  readonly keys: readonly { readonly key: string; readonly value_base64: string }[];
+}
+
+/** Lists every key under a prefix through one member, page by page, and compares with what is expected. */
+export async function verifyListing(
+  member: Member,
+  prefix: string,
+  expected: ReadonlyMap<string, Buffer>,
+): Promise<Verdict> {
+  const client = new Client([member.endpoint]);
+  const examples: string[] = [];
+  let checked = 0;
+  let wrong = 0;
+  let query = `prefix=${encodeURIComponent(prefix)}`;
+  while (true) {
+    const response = await client.read(`/v1/kv?${query}`, { headers: { Accept: "application/json" } });
+    if (response.status !== 200)
+      throw new Error(`listing ${prefix} of ${member.name}: ${response.status} ${codeOf(response)}`);
+    const page = JSON.parse(response.body.toString()) as Page;
+    for (const { key, value_base64 } of page.keys) {
+      checked++;
+      if (expected.get(key)?.equals(Buffer.from(value_base64, "base64")) === true) continue;
+      wrong++;
+      if (examples.length < 3) examples.push(`${key} differs or was never written`);
+    }
+    if (!page.more || page.cursor === undefined) break;
+    query = `cursor=${encodeURIComponent(page.cursor)}`;
+  }
+  client.close();
+  if (checked !== expected.size) {
+    wrong += Math.abs(expected.size - checked);
+    examples.push(`${checked} keys listed, ${expected.size} written`);
+  }
+  return { checked, wrong, examples };
 }
