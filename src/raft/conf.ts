@@ -1,9 +1,9 @@
 import { assert } from "../base/assert.ts";
 import type { Core, Leadership } from "./core.ts";
 import { confirmReadRounds } from "./read-index.ts";
-import { commitByQuorum, sendAppends } from "./replication.ts";
+import { commitByQuorum } from "./replication.ts";
 import { addPeer, becomeFollower } from "./roles.ts";
-import { abortTransfer } from "./transfer.ts";
+import { abortTransfer, handOver } from "./transfer.ts";
 import { type ConfState, nobody, type RefusalReason } from "./types.ts";
 
 /*
@@ -46,13 +46,10 @@ function applyConfOnLeader(core: Core, leadership: Leadership): void {
     }
   }
   leadership.sendPending = true;
-  if (!core.isVoter(core.id)) {
-    // Removed (thesis §4.2.2). The others hear first that the change is committed.
-    sendAppends(core, leadership);
-    becomeFollower(core, core.term, nobody);
-    return;
-  }
-  if (leadership.transferee !== nobody && !core.isVoter(leadership.transferee)) abortTransfer(leadership);
+  leadership.removed = !core.isVoter(core.id);
+  if (leadership.removed) handOver(core, leadership);
+  else if (leadership.transferee !== nobody && !core.isVoter(leadership.transferee))
+    abortTransfer(leadership);
   // A smaller quorum may have been reached already.
   commitByQuorum(core, leadership);
   confirmReadRounds(core, leadership);

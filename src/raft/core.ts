@@ -39,6 +39,8 @@ export class Leadership {
   heartbeatElapsedTicks = 0;
   transferee: MemberId = nobody;
   transferElapsedTicks = 0;
+  /** This leader is no longer a member: all that is left to do is to hand over. */
+  removed = false;
   /** Something may have to be sent to the peers: entries, or a new commit index. */
   sendPending = false;
   /** Own entries that are not committed, for the bound on their bytes. */

@@ -1,7 +1,14 @@
 import { unreachable } from "../base/assert.ts";
 import { handleAppend, handleHeartbeat, handleSnapshot } from "./append.ts";
 import type { Core } from "./core.ts";
-import { campaign, campaignRefusal, handleVoteRequest, handleVoteResponse, isSticky } from "./election.ts";
+import {
+  campaign,
+  campaignRefusal,
+  handleVoteRequest,
+  handleVoteResponse,
+  isSticky,
+  refuseVote,
+} from "./election.ts";
 import { handleReadRequest, handleReadResponse } from "./read-index.ts";
 import { handleAppendResponse, handleHeartbeatResponse } from "./replication.ts";
 import { becomeFollower } from "./roles.ts";
@@ -66,15 +73,7 @@ function answerPastTerm(core: Core, message: Message): void {
       });
       return;
     case "vote":
-      if (!message.pre) return;
-      core.send({
-        type: "vote-response",
-        from: core.id,
-        to: message.from,
-        term: core.term,
-        pre: true,
-        granted: false,
-      });
+      if (message.pre) refuseVote(core, message);
       return;
     default:
       return;

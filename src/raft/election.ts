@@ -1,4 +1,4 @@
-import { assert } from "../base/assert.ts";
+import { assert, present } from "../base/assert.ts";
 import type { Core } from "./core.ts";
 import { tally } from "./quorum.ts";
 import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate } from "./roles.ts";
@@ -86,17 +86,20 @@ export function handleVoteRequest(core: Core, request: VoteRequest): void {
     core.votedFor === request.from ||
     (core.votedFor === nobody && core.leader === nobody) ||
     (request.pre && request.term > core.term);
-  const granted = free && core.log.isUpToDate(request.lastIndex, request.lastTerm);
+  if (!free || !core.log.isUpToDate(request.lastIndex, request.lastTerm)) {
+    refuseVote(core, request);
+    return;
+  }
   const response: VoteResponse = {
     type: "vote-response",
     from: core.id,
     to: request.from,
-    // A granted pre-vote names the term it is for, so that an answer to an older question is told apart.
-    term: granted && request.pre ? request.term : core.term,
+    // That of a pre-vote is the one asked for, so that an answer to an older question is told apart.
+    term: request.term,
     pre: request.pre,
-    granted,
+    granted: true,
   };
-  if (!granted || request.pre) {
+  if (request.pre) {
     core.send(response);
     return;
   }
@@ -108,8 +111,35 @@ export function handleVoteRequest(core: Core, request: VoteRequest): void {
   core.sendAfterStored(response);
 }
 
+/**
+ * A refusal says what is committed. Else a cluster of two could stand still for ever after one was
+ * removed: the other, which has that entry but not the news of its commitment, needs a vote that
+ * the removed member's longer log denies, while that one knows it is no member.
+ */
+export function refuseVote(core: Core, { from, pre }: VoteRequest): void {
+  core.send({
+    type: "vote-response",
+    from: core.id,
+    to: from,
+    term: core.term,
+    pre,
+    granted: false,
+    commit: core.commit,
+    commitTerm: present(core.log.term(core.commit), "the term of the last committed entry"),
+  });
+}
+
+/** What is committed anywhere is committed everywhere, if it is the same entry. */
+function learnCommit(core: Core, index: number, term: number): void {
+  if (core.role === "leader" || index <= core.commit || !core.log.matches(index, term)) return;
+  core.commitTo(index);
+  // The membership that this campaign counts by may have become an old one.
+  if (core.role !== "follower" && core.hasUnappliedConfChange()) becomeFollower(core, core.term, nobody);
+}
+
 export function handleVoteResponse(core: Core, response: VoteResponse): void {
   if (!core.isVoter(response.from)) return;
+  if (!response.granted) learnCommit(core, response.commit ?? 0, response.commitTerm ?? 0);
   if (response.pre) {
     if (core.role !== "pre-candidate") return;
     if (response.granted && response.term !== core.term + 1) return;

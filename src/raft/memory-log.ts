@@ -48,6 +48,12 @@ export class MemoryLog implements LogReader {
     this.#entries.push(...entries);
   }
 
+  clone(): MemoryLog {
+    const copy = new MemoryLog(this.#cut);
+    copy.#entries = this.#entries.slice();
+    return copy;
+  }
+
   /** Drops entries up to and including `index`. */
   cut(index: number): void {
     if (index <= this.#cut.index) return;

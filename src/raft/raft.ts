@@ -7,7 +7,7 @@ import type { RaftOptions } from "./options.ts";
 import { askRead, expireReads } from "./read-index.ts";
 import { hasReady, makeReady } from "./ready.ts";
 import { commitByQuorum, isActive, peerUnreachable, snapshotSent, tickLeader } from "./replication.ts";
-import { abortTransfer, startTransfer } from "./transfer.ts";
+import { giveUpTransfer, startTransfer } from "./transfer.ts";
 import {
   type EntryKind,
   entryKind,
@@ -160,7 +160,7 @@ export class Raft {
     const core = this.#core;
     const { leadership } = core;
     if (!leadership) return "not-leader";
-    if (leadership.transferee !== nobody) return "transferring";
+    if (leadership.transferee !== nobody || leadership.removed) return "transferring";
     if (kind === entryKind.confChange) {
       const refusal = confChangeRefusal(core, leadership);
       if (refusal !== undefined) return refusal;
@@ -200,7 +200,7 @@ export class Raft {
     const core = this.#core;
     if (core.leadership) {
       peerUnreachable(core.leadership, member);
-      if (core.leadership.transferee === member) abortTransfer(core.leadership);
+      if (core.leadership.transferee === member) giveUpTransfer(core, core.leadership);
     } else if (core.role === "follower" && core.leader === member && member !== nobody) {
       leaderDisconnected(core);
     }

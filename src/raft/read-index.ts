@@ -53,7 +53,7 @@ export function canStartReadRound(core: Core, leadership: Leadership): boolean {
 export function startReadRound(core: Core, leadership: Leadership): void {
   const reads = leadership.readsQueued.splice(0);
   const round: ReadRound = { round: ++leadership.lastReadRound, index: core.commit, reads };
-  if (core.conf.voters.length === 1) {
+  if (core.conf.voters.length === 1 && core.isVoter(core.id)) {
     answer(core, round);
     return;
   }

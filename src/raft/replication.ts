@@ -4,7 +4,7 @@ import type { Progress } from "./progress.ts";
 import { quorumIndex } from "./quorum.ts";
 import { confirmReadRounds } from "./read-index.ts";
 import { becomeFollower } from "./roles.ts";
-import { abortTransfer, continueTransfer } from "./transfer.ts";
+import { continueTransfer, giveUpTransfer } from "./transfer.ts";
 import { type AppendResponse, type Entry, type HeartbeatResponse, type MemberId, nobody } from "./types.ts";
 
 const noEntries: readonly Entry[] = [];
@@ -157,7 +157,7 @@ export function handleHeartbeatResponse(core: Core, response: HeartbeatResponse)
 export function tickLeader(core: Core, leadership: Leadership): void {
   leadership.heartbeatElapsedTicks++;
   if (leadership.transferee !== nobody && ++leadership.transferElapsedTicks >= core.electionTicks) {
-    abortTransfer(leadership);
+    giveUpTransfer(core, leadership);
   }
   // CheckQuorum (thesis §6.2): a leader cut off from the majority makes room, so that its clients
   // look elsewhere and its followers become free to elect.

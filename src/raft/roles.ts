@@ -15,6 +15,8 @@ export function becomeFollower(core: Core, term: number, leader: MemberId): void
   core.role = "follower";
   core.leader = leader;
   core.leadership = undefined;
+  // A snapshot goes out in the name of the leader of the term in which it leaves.
+  core.snapshotsWanted = [];
   if (leader !== nobody) core.hastyTicks = 0;
   core.votes.clear();
   core.restartElectionTimer();

@@ -34,6 +34,29 @@ export function continueTransfer(core: Core, leadership: Leadership, progress: P
   core.send({ type: "timeout-now", from: core.id, to: progress.member, term: core.term });
 }
 
+/**
+ * A leader that was removed (thesis §4.2.2) takes no more proposals and does not count itself, but
+ * leads until somebody else does: were it to leave at once, and the news of its removal be lost,
+ * the others might lack its vote, or its last entries, to elect anybody.
+ */
+export function handOver(core: Core, leadership: Leadership): void {
+  let best: Progress | undefined;
+  for (const progress of leadership.peers.values()) {
+    // Another one than before, if there is one: that one had its chance.
+    if (progress.learner || progress.member === leadership.transferee) continue;
+    if (!best || progress.match > best.match) best = progress;
+  }
+  const target = best?.member ?? leadership.transferee;
+  abortTransfer(leadership);
+  startTransfer(core, leadership, target);
+}
+
+/** The transfer took too long, or its target is gone. */
+export function giveUpTransfer(core: Core, leadership: Leadership): void {
+  if (leadership.removed) handOver(core, leadership);
+  else abortTransfer(leadership);
+}
+
 export function abortTransfer(leadership: Leadership): void {
   leadership.transferee = nobody;
   leadership.transferElapsedTicks = 0;

@@ -96,8 +96,12 @@ export interface VoteRequest extends Envelope {
 
 export interface VoteResponse extends Envelope {
   readonly type: "vote-response";
+  /** `term` of a granted pre-vote is the one that was asked for. */
   readonly pre: boolean;
   readonly granted: boolean;
+  /** When refused: what the sender knows to be committed. A candidate that holds it learns so. */
+  readonly commit?: number;
+  readonly commitTerm?: number;
 }
 
 export interface Heartbeat extends Envelope {
