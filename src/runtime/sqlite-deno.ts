@@ -1,19 +1,28 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { SqliteDatabase, SqliteStatement, SqlValue } from "../base/sqlite.ts";
 
-type Row = Record<string, SqlValue>;
+const int32Max = 0x7fff_ffff;
+
+/** `node:sqlite` binds a number as REAL once it does not fit 32 bits; a bigint stays an INTEGER. */
+function bindable(value: SqlValue): SqlValue | bigint {
+  return typeof value === "number" && Math.abs(value) > int32Max && Number.isInteger(value)
+    ? BigInt(value)
+    : value;
+}
 
 function wrap(statement: StatementSync): SqliteStatement {
-  const values = (row: unknown): SqlValue[] => Object.values(row as Row);
+  statement.setReturnArrays(true);
+  // The declared types know rows as objects only.
+  const row = (found: unknown): SqlValue[] => found as SqlValue[];
   return {
-    run: (...parameters) => Number(statement.run(...parameters).changes),
-    get: (...parameters) => {
-      const row = statement.get(...parameters);
-      return row === undefined ? undefined : values(row);
+    run: (...values) => Number(statement.run(...values.map(bindable)).changes),
+    get: (...values) => {
+      const found: unknown = statement.get(...values.map(bindable));
+      return found === undefined ? undefined : row(found);
     },
-    all: (...parameters) => statement.all(...parameters).map(values),
-    *iterate(...parameters) {
-      for (const row of statement.iterate(...parameters)) yield values(row);
+    all: (...values) => statement.all(...values.map(bindable)).map(row),
+    *iterate(...values) {
+      for (const found of statement.iterate(...values.map(bindable))) yield row(found);
     },
   };
 }

@@ -1,0 +1,26 @@
+import { closeSync, fsyncSync, openSync } from "node:fs";
+
+/** Names of everything in a data folder. */
+export const fileNames = {
+  lock: "coracle.lock",
+  log: "raft.db",
+  logMark: "raft.mark",
+  state: "state.db",
+  stateInstall: "state.install",
+  snapshots: "snapshots",
+} as const;
+
+/** Makes the names in a folder (files created, renamed, removed) survive a power loss. */
+export function syncFolder(path: string): void {
+  syncFile(path);
+}
+
+/** Makes the content of a file survive a power loss. */
+export function syncFile(path: string): void {
+  const handle = openSync(path, "r");
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}
