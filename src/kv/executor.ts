@@ -124,7 +124,7 @@ export class Executor {
   #put(operation: PutOperation, before: KeyRow | undefined): PutResult {
     const keepsValue = operation.keepValue === true && before !== undefined;
     const old =
-      before !== undefined && (keepsValue || operation.previous) ? this.#keyValue(before) : undefined;
+      before !== undefined && (keepsValue || operation.previous) ? this.#store.keyValue(before) : undefined;
     const value = keepsValue ? (old?.value ?? emptyBytes) : operation.value;
     const lease = operation.keepLease === true ? (before?.lease ?? 0) : operation.lease;
     this.#pending = true;
@@ -142,7 +142,7 @@ export class Executor {
     do {
       rows = this.#store.rows(operation, deletePortion);
       for (const row of rows) {
-        if (operation.previous) previous.push(this.#keyValue(row));
+        if (operation.previous) previous.push(this.#store.keyValue(row));
         this.#pending = true;
         this.#store.delete(row, this.#revision());
       }
@@ -162,11 +162,6 @@ export class Executor {
     state.compactRevision = revision;
     state.chain(revision % 0x1_0000_0000);
     return { type: "compact", revision: state.revision };
-  }
-
-  #keyValue(row: KeyRow): KeyValue {
-    const { key, value, createRevision, modRevision, version, lease } = this.#store.revision(row.seq);
-    return { key, value, createRevision, modRevision, version, lease };
   }
 
   /** The revision that the running command writes or reads at. */

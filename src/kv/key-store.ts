@@ -23,6 +23,9 @@ export interface RevisionRow extends KeyValue {
 }
 
 const keyColumns = "k.key, k.seq, k.create_revision, k.mod_revision, k.version, k.lease, k.checksum";
+/** Revisions whose last sequence number is remembered. */
+const lastSeqsMax = 256;
+const revisionColumns = "r.checksum, r.mod_revision, r.create_revision, r.version, r.lease, r.value";
 const bounded = "k.key >= ? AND k.key < ?";
 const unbounded = "k.key >= ?";
 
@@ -37,7 +40,8 @@ class RangeStatements {
   constructor(db: SqliteDatabase, where: string, parameters: number) {
     const limit = parameters + 1;
     // Numbered parameters: the bounds occur on both sides of the UNION. The LIMIT stands after them.
-    const inRange = where === bounded ? "key >= ?1 AND key < ?2" : "key >= ?1";
+    const inRange = (table: string) =>
+      where === bounded ? `${table}.key >= ?1 AND ${table}.key < ?2` : `${table}.key >= ?1`;
     const at = `?${parameters + 1}`;
     this.count = db.prepare(`SELECT count(*) FROM key k WHERE ${where}`);
     this.rows = db.prepare(`SELECT ${keyColumns} FROM key k WHERE ${where} ORDER BY k.key LIMIT ?${limit}`);
@@ -45,15 +49,20 @@ class RangeStatements {
       `SELECT ${keyColumns}, r.checksum AS value_checksum, r.value
        FROM key k LEFT JOIN revision r ON r.seq = k.seq WHERE ${where} ORDER BY k.key LIMIT ?${limit}`,
     );
+    // Two sides in key order, merged by SQLite: nothing is sorted, and the LIMIT ends the reading.
     this.past = db.prepare(
-      `SELECT key, seq, 0 AS until, checksum FROM key WHERE ${inRange} AND seq <= ${at}
+      `SELECT h.key, h.seq, h.until, h.checksum, ${revisionColumns}
+       FROM history h LEFT JOIN revision r ON r.seq = h.seq
+       WHERE ${inRange("h")} AND h.seq <= ${at} AND h.until > ${at}
        UNION ALL
-       SELECT key, seq, until, checksum FROM history WHERE ${inRange} AND seq <= ${at} AND until > ${at}
+       SELECT k.key, k.seq, 0, 0, ${revisionColumns}
+       FROM key k LEFT JOIN revision r ON r.seq = k.seq
+       WHERE ${inRange("k")} AND k.seq <= ${at}
        ORDER BY 1 LIMIT ?${parameters + 2}`,
     );
     this.pastCount = db.prepare(
-      `SELECT (SELECT count(*) FROM key WHERE ${inRange} AND seq <= ${at})
-            + (SELECT count(*) FROM history WHERE ${inRange} AND seq <= ${at} AND until > ${at})`,
+      `SELECT (SELECT count(*) FROM key k WHERE ${inRange("k")} AND seq <= ${at})
+            + (SELECT count(*) FROM history h WHERE ${inRange("h")} AND seq <= ${at} AND until > ${at})`,
     );
   }
 }
@@ -65,7 +74,7 @@ class RangeStatements {
 export class KeyStore {
   readonly #state: State;
   readonly #getKey: SqliteStatement;
-  readonly #getKeyWithValue: SqliteStatement;
+  readonly #getValue: SqliteStatement;
   readonly #insertKey: SqliteStatement;
   readonly #updateKey: SqliteStatement;
   readonly #deleteKey: SqliteStatement;
@@ -74,16 +83,17 @@ export class KeyStore {
   readonly #insertRevision: SqliteStatement;
   readonly #insertHistory: SqliteStatement;
   readonly #getHistory: SqliteStatement;
+  /** Found by `lastSeqOf`: a listing pinned to a revision asks for the same one again and again. */
+  readonly #lastSeqs = new Map<number, number>();
   readonly #bounded: RangeStatements;
   readonly #unbounded: RangeStatements;
 
   constructor(db: SqliteDatabase, state: State) {
     this.#state = state;
-    this.#getKey = db.prepare(`SELECT ${keyColumns} FROM key k WHERE k.key = ?`);
-    this.#getKeyWithValue = db.prepare(
-      `SELECT ${keyColumns}, r.checksum AS value_checksum, r.value
-       FROM key k LEFT JOIN revision r ON r.seq = k.seq WHERE k.key = ?`,
+    this.#getKey = db.prepare(
+      "SELECT seq, create_revision, mod_revision, version, lease, checksum FROM key WHERE key = ?",
     );
+    this.#getValue = db.prepare("SELECT checksum, value FROM revision WHERE seq = ?");
     this.#insertKey = db.prepare("INSERT INTO key VALUES (?, ?, ?, ?, ?, ?, ?)");
     this.#updateKey = db.prepare(
       "UPDATE key SET seq = ?, mod_revision = ?, version = ?, lease = ?, checksum = ? WHERE key = ?",
@@ -100,6 +110,11 @@ export class KeyStore {
     );
     this.#bounded = new RangeStatements(db, bounded, 2);
     this.#unbounded = new RangeStatements(db, unbounded, 1);
+  }
+
+  /** To be called after a rollback: what was remembered may never have happened. */
+  forget(): void {
+    this.#lastSeqs.clear();
   }
 
   // Writing. The caller holds a transaction and names the revision under which it writes.
@@ -159,13 +174,25 @@ export class KeyStore {
   /** The row of one key, without its value. */
   find(key: Uint8Array): KeyRow | undefined {
     const row = this.#getKey.get(key);
-    return row === undefined ? undefined : parseKeyRow(row);
+    return row === undefined ? undefined : keyRow(key, row as number[]);
   }
 
-  /** One key with its value. */
+  /** One key with its value. Two lookups by hand: a join costs several times as much on Bun. */
   findWithValue(key: Uint8Array): KeyValue | undefined {
-    const row = this.#getKeyWithValue.get(key);
-    return row === undefined ? undefined : parseKeyValue(row);
+    const row = this.find(key);
+    return row === undefined ? undefined : this.keyValue(row);
+  }
+
+  /** The same key with its value. */
+  keyValue({ key, seq, createRevision, modRevision, version, lease }: KeyRow): KeyValue {
+    const row = this.#getValue.get(seq);
+    if (row === undefined) throw damaged(`state.db lacks the revision row ${seq}`);
+    const [checksum, value] = row as [number, Uint8Array];
+    const crc = addBytes(value, keyChecksum(key));
+    if (keyRowChecksum(crc, seq, createRevision, modRevision, version, lease) !== checksum) {
+      throw damaged(`The checksum of a value in state.db is wrong (row ${seq})`);
+    }
+    return { key, value, createRevision, modRevision, version, lease };
   }
 
   /** Rows of the keys in a range, in key order; `limit` -1 for all. */
@@ -203,17 +230,13 @@ export class KeyStore {
 
   // Reading the past. `at` is a sequence number: the last one of the revision that is read.
 
-  /** Where the keys of a range stood at `at`: sequence numbers in key order; `limit` -1 for all. */
-  pastSeqs(range: KeyRange, at: number, limit: number): number[] {
+  /** The keys of a range as they stood at `at`, in key order; `limit` -1 for all. */
+  pastKeyValues(range: KeyRange, at: number, limit: number): KeyValue[] {
     const { key, end } = range;
-    if (end === undefined) return this.#pastSeq(key, at);
+    if (end === undefined) return this.#pastSeq(key, at).map((seq) => keyValueOf(this.revision(seq)));
     const rows =
       end === null ? this.#unbounded.past.all(key, at, limit) : this.#bounded.past.all(key, end, at, limit);
-    return rows.map((row) => {
-      const [rowKey, seq, until, checksum] = row as [Uint8Array, number, number, number];
-      if (until !== 0) checkHistory(rowKey, seq, until, checksum);
-      return seq;
-    });
+    return rows.map(parsePastRow);
   }
 
   pastCount(range: KeyRange, at: number): number {
@@ -244,10 +267,15 @@ export class KeyStore {
   /**
    * The last sequence number of a revision that is not compacted (and not in the future). Rows above
    * `compactedSeq` stand without gaps, and revisions rise with them, so a binary search finds it.
+   * Each revision above 1 has at least one row, which bounds the search from both sides: where every
+   * command wrote one key, nothing is left to search.
    */
   lastSeqOf(revision: number): number {
-    let low = this.#state.compactedSeq;
-    let high = this.#state.seq;
+    const { compactedSeq, seq, revision: newest } = this.#state;
+    const known = this.#lastSeqs.get(revision);
+    if (known !== undefined) return known;
+    let low = Math.max(compactedSeq, revision - 1);
+    let high = Math.max(low, seq - (newest - revision));
     while (low < high) {
       const middle = low + Math.ceil((high - low) / 2);
       const row = this.#getModRevision.get(middle);
@@ -255,13 +283,22 @@ export class KeyStore {
       if ((row[0] as number) <= revision) low = middle;
       else high = middle - 1;
     }
+    // A settled revision never gets another row, so what was found stays true.
+    if (revision < newest) {
+      if (this.#lastSeqs.size >= lastSeqsMax) this.#lastSeqs.clear();
+      this.#lastSeqs.set(revision, low);
+    }
     return low;
   }
 }
 
 function parseKeyRow(row: SqlValue[]): KeyRow {
-  const [key, seq, createRevision, modRevision, version, lease, checksum] = row as [
-    Uint8Array,
+  const [key, ...numbers] = row as [Uint8Array, ...number[]];
+  return keyRow(key, numbers);
+}
+
+function keyRow(key: Uint8Array, numbers: readonly number[]): KeyRow {
+  const [seq, createRevision, modRevision, version, lease, checksum] = numbers as [
     number,
     number,
     number,
@@ -273,6 +310,31 @@ function parseKeyRow(row: SqlValue[]): KeyRow {
     throw damaged(`The checksum of a key in state.db is wrong (row ${seq})`);
   }
   return { key, seq, createRevision, modRevision, version, lease, checksum };
+}
+
+/** A row of `history` (or, with `until` 0, of `key`) joined with its row of `revision`. */
+function parsePastRow(row: SqlValue[]): KeyValue {
+  const [key, seq, until, checksum, valueChecksum] = row as [
+    Uint8Array,
+    number,
+    number,
+    number,
+    number | null,
+  ];
+  if (until !== 0) checkHistory(key, seq, until, checksum);
+  if (valueChecksum === null) throw damaged(`state.db lacks the revision row ${seq}`);
+  const [modRevision, createRevision, version, lease, value] = row.slice(5) as [
+    number,
+    number,
+    number,
+    number,
+    Uint8Array,
+  ];
+  const crc = addBytes(value, keyChecksum(key));
+  if (keyRowChecksum(crc, seq, createRevision, modRevision, version, lease) !== valueChecksum) {
+    throw damaged(`The checksum of a value in state.db is wrong (row ${seq})`);
+  }
+  return { key, value, createRevision, modRevision, version, lease };
 }
 
 /** The value's checksum covers the key and all numbers too, so it vouches for both joined rows. */
@@ -311,6 +373,10 @@ export function parseRevisionRow(seq: number, row: SqlValue[]): RevisionRow {
     throw damaged(`The checksum of a value in state.db is wrong (row ${seq})`);
   }
   return { key, value, createRevision, modRevision, version, lease, seq };
+}
+
+function keyValueOf({ key, value, createRevision, modRevision, version, lease }: RevisionRow): KeyValue {
+  return { key, value, createRevision, modRevision, version, lease };
 }
 
 function checkHistory(key: Uint8Array, seq: number, until: number, checksum: number): void {

@@ -140,11 +140,8 @@ class Past implements Source {
   }
 
   keys(op: RangeOperation, limit: number, bare: boolean): KeyValue[] {
-    const seqs = this.#store.pastSeqs(op, this.#at, sqlLimit(limit));
-    return seqs.map((seq) => {
-      const { key, value, createRevision, modRevision, version, lease } = this.#store.revision(seq);
-      return { key, value: bare ? emptyBytes : value, createRevision, modRevision, version, lease };
-    });
+    const found = this.#store.pastKeyValues(op, this.#at, sqlLimit(limit));
+    return bare ? found.map((keyValue) => ({ ...keyValue, value: emptyBytes })) : found;
   }
 
   withValue(found: KeyValue): KeyValue {

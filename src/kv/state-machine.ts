@@ -260,6 +260,7 @@ export class StateMachine {
       return result;
     } catch (error) {
       this.#state.restore(before);
+      this.#store.forget();
       this.#members.restore(membership);
       try {
         this.#rollback.run();
