@@ -23,7 +23,7 @@ export interface HttpResponse {
 /** A request without an answer. */
 export class RequestFailed extends Error {
   override readonly name = "RequestFailed";
-  /** False when certainly nothing of it reached the server. */
+  /** False when certainly no whole request reached the server. */
   readonly sent: boolean;
 
   constructor(message: string, sent: boolean) {
@@ -69,8 +69,8 @@ export class HttpConnection {
           reject(error);
         },
       };
-      socket.write(headOf(request, this.target));
-      if (request.body !== undefined && request.body.length > 0) socket.write(request.body);
+      const head = Buffer.from(headOf(request, this.target), "latin1");
+      socket.write(request.body === undefined ? head : Buffer.concat([head, request.body]));
     });
   }
 
@@ -95,10 +95,11 @@ export class HttpConnection {
         socket.off("error", refused);
         this.#socket = socket;
         this.#received = Buffer.alloc(0);
-        const gone = (reason: string): void => {
-          if (this.#socket === socket) this.#fail(reason);
+        const gone = (reason: string, sent = true): void => {
+          if (this.#socket === socket) this.#fail(reason, sent);
         };
-        socket.on("error", (error) => gone(error.message));
+        // EPIPE comes from a write that the kernel did not take: the request never was whole at the server.
+        socket.on("error", (error: NodeJS.ErrnoException) => gone(error.message, error.code !== "EPIPE"));
         socket.on("end", () => gone("closed by the server"));
         socket.on("close", () => gone("closed by the server"));
         socket.on("data", (chunk: Buffer) => {
@@ -109,12 +110,12 @@ export class HttpConnection {
     });
   }
 
-  #fail(reason: string): void {
+  #fail(reason: string, sent = true): void {
     const waiter = this.#waiter;
     this.#waiter = undefined;
     this.#socket?.destroy();
     this.#socket = undefined;
-    waiter?.reject(new RequestFailed(`${this.target}: ${reason}`, true));
+    waiter?.reject(new RequestFailed(`${this.target}: ${reason}`, sent));
   }
 
   #receive(chunk: Buffer): void {

@@ -116,13 +116,10 @@ async function leave(scene: Scene, member: Member): Promise<void> {
     `${member.name} leaves by command`,
     code === 0 ? "" : `exit ${code}: ${stderr.trim()}`,
   );
-  const exit = await Promise.race([
-    member.process.exited,
-    until("the end of a member that left", () => !member.running, { timeoutMs: 15_000 }).then(
-      () => member.process.exit,
-      () => undefined,
-    ),
-  ]);
+  await until("the end of a member that left", () => !member.running, { timeoutMs: 15_000 }).catch(
+    () => false,
+  );
+  const { exit } = member.process;
   scene.report.equal(exit?.code, 0, `the process of ${member.name} ends with 0 after it left`);
   await scene.sameTerm(`${member.name} left`);
 }

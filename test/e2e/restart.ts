@@ -86,13 +86,17 @@ async function loneMember(report: Report): Promise<void> {
   report.equal(ended.outcome, "acknowledged", "a lone member takes a write");
   const owner = cluster.add("lone-again", otherClient, otherPeer, ["--data-dir", member.plan.folder]);
   owner.start();
-  const second = await owner.process.exited;
+  await until("the end of the second process", () => !owner.running, { timeoutMs: 15_000 }).catch(
+    () => false,
+  );
+  const second = owner.process.exit ?? { code: null };
   report.check(
     second.code !== 0 && second.code !== null,
     "a second process on the same folder ends",
     `exit ${second.code}`,
   );
   report.check(owner.tail().includes(member.plan.folder), "and names the folder", owner.tail(3));
+  await owner.kill();
   report.equal((await client.read("/livez")).status, 200, "the first one lives on");
 
   await member.kill();
