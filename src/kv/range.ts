@@ -53,6 +53,7 @@ export function readRange(op: RangeOperation, store: KeyStore, state: State, pen
 function readSorted(op: RangeOperation, source: Source, revision: number, limit: number): RangeResult {
   const byValue = op.sort?.target === "value";
   const all = source.keys(op, Number.POSITIVE_INFINITY, !byValue);
+  const count = all.length;
   const chosen = filtered(op) ? all.filter((found) => passes(op, found)) : all;
   if (op.sort !== undefined) {
     const compare = order[op.sort.target];
@@ -66,7 +67,7 @@ function readSorted(op: RangeOperation, source: Source, revision: number, limit:
     if (op.keysOnly === true) return byValue ? { ...found, value: emptyBytes } : found;
     return byValue ? found : source.withValue(found);
   });
-  return { type: "range", revision, keys, count: all.length, more };
+  return { type: "range", revision, keys, count, more };
 }
 
 const order: Record<SortTarget, (a: KeyValue, b: KeyValue) => number> = {

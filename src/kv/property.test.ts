@@ -1,0 +1,248 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { utf8 } from "../base/bytes.ts";
+import { CoracleError } from "../base/errors.ts";
+import { Bench, range } from "./builders.test-support.ts";
+import { Model } from "./model.test-support.ts";
+import type { AppliedEntry } from "./state-machine.ts";
+import type {
+  Command,
+  CommandResult,
+  Compare,
+  KeyRange,
+  Operation,
+  RangeOperation,
+  RangeResult,
+} from "./types.ts";
+import { validateCommand } from "./validate.ts";
+
+const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
+const runs = Number(process.env.RUNS ?? 150);
+
+// Few keys, so that they meet often; bytes at both ends, prefixes of each other.
+const key = fc.constantFrom(
+  ...["a", "ab", "b", "c", "\u0000"].map(utf8),
+  new Uint8Array([0xff]),
+  new Uint8Array([0x61, 0x00]),
+  new Uint8Array([0xc3]),
+);
+const value = fc.constantFrom(...["", "1", "2", "10", "a longer value"].map(utf8));
+const revision = fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, fc.integer({ min: -1, max: 40 }));
+
+const keyRange: fc.Arbitrary<KeyRange> = fc.oneof(
+  fc.record({ key }),
+  fc.record({ key, end: key }),
+  fc.record({ key, end: fc.constant(null) }),
+  fc.constant({ key: new Uint8Array(0), end: null }),
+);
+
+const putOperation: fc.Arbitrary<Operation> = fc.oneof(
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      type: fc.constant("put" as const),
+      key,
+      value,
+      lease: fc.constant(0),
+      previous: fc.boolean(),
+    }),
+  },
+  fc.record({
+    type: fc.constant("put" as const),
+    key,
+    value: fc.constant(new Uint8Array(0)),
+    lease: fc.constantFrom(0, 0, 7),
+    previous: fc.boolean(),
+    keepValue: fc.boolean(),
+  }),
+);
+
+const deleteOperation: fc.Arbitrary<Operation> = fc
+  .tuple(keyRange, fc.boolean())
+  .map(([on, previous]) => ({ type: "delete", ...on, previous }));
+
+const rangeOperation: fc.Arbitrary<RangeOperation> = fc
+  .tuple(
+    keyRange,
+    fc.record(
+      {
+        revision,
+        limit: fc.integer({ min: -1, max: 4 }),
+        sort: fc.record({
+          target: fc.constantFrom("key", "version", "create", "mod", "value"),
+          descending: fc.boolean(),
+        }),
+        keysOnly: fc.boolean(),
+        countOnly: fc.boolean(),
+        minModRevision: revision,
+        maxModRevision: revision,
+        minCreateRevision: revision,
+        maxCreateRevision: revision,
+      },
+      { requiredKeys: ["revision", "limit"] },
+    ),
+  )
+  .map(([on, rest]) => ({ type: "range", ...on, ...rest }));
+
+const compare: fc.Arbitrary<Compare> = fc
+  .tuple(
+    keyRange,
+    fc.constantFrom("equal", "not-equal", "greater", "less"),
+    fc.oneof(
+      fc.record({
+        target: fc.constantFrom("version", "create", "mod", "lease"),
+        operand: fc.integer({ min: 0, max: 8 }),
+      }),
+      fc.record({ target: fc.constant("value" as const), operand: value }),
+    ),
+  )
+  .map(([on, result, rest]) => ({ ...on, result, ...rest }));
+
+const operation = (depth: number): fc.Arbitrary<Operation> => {
+  const simple = fc.oneof(putOperation, deleteOperation, rangeOperation);
+  if (depth === 0) return simple;
+  return fc.oneof({ weight: 3, arbitrary: simple }, transaction(depth - 1));
+};
+
+const transaction = (depth: number): fc.Arbitrary<Operation> => {
+  const list = fc.array(operation(depth), { maxLength: 3 });
+  return fc.record({
+    type: fc.constant("txn" as const),
+    compare: fc.array(compare, { maxLength: 2 }),
+    success: list,
+    failure: list,
+  });
+};
+
+const command: fc.Arbitrary<Command> = fc
+  .oneof(
+    { weight: 6, arbitrary: putOperation },
+    { weight: 2, arbitrary: deleteOperation },
+    { weight: 4, arbitrary: transaction(2) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        type: fc.constant("compact" as const),
+        revision: fc.integer({ min: -1, max: 40 }),
+      }),
+    },
+  )
+  .map((body) => ({ body }) as Command);
+
+/** How the second machine is treated after a group of entries. */
+const treatment = fc.record({
+  entries: fc.integer({ min: 1, max: 5 }),
+  slice: fc.option(fc.integer({ min: 1, max: 4 })),
+  reopen: fc.boolean(),
+});
+
+function acceptable(candidate: Command): boolean {
+  try {
+    validateCommand(candidate);
+    return true;
+  } catch (error) {
+    if (error instanceof CoracleError) return false;
+    throw error;
+  }
+}
+
+function simplified(result: CommandResult | RangeResult): unknown {
+  return result.type === "refused" ? "refused" : result;
+}
+
+function read(bench: Bench, op: RangeOperation): unknown {
+  try {
+    return bench.machine.range(op);
+  } catch (error) {
+    if (error instanceof CoracleError && error.code.startsWith("revision_")) return "refused";
+    throw error;
+  }
+}
+
+/** Compares everything that can be read. */
+function checkContents(bench: Bench, model: Model): void {
+  const { machine } = bench;
+  assert.equal(machine.revision, model.revision);
+  assert.equal(machine.compactRevision, model.compactRevision);
+  for (let at = 0; at <= model.revision + 1; at++) {
+    const op = range("", null, { revision: at });
+    assert.deepEqual(read(bench, op), model.range(op), `the content at revision ${at}`);
+  }
+  const from = Math.max(model.compactRevision, 1);
+  for (const rowsMax of [1, 3, 1000]) {
+    const seen = [];
+    for (let next = from; next <= machine.revision; ) {
+      const changes = machine.changes(next, rowsMax);
+      if (changes.length === 0) break;
+      for (const change of changes) {
+        assert.ok(change.revision >= next);
+        next = change.revision + 1;
+        for (const { seq: _, ...row } of change.rows) seen.push(row);
+      }
+    }
+    assert.deepEqual(
+      seen,
+      model.events.filter(({ modRevision }) => modRevision >= from),
+    );
+  }
+}
+
+test(`the state machine does what the model does (SEED=${seed} RUNS=${runs})`, () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.array(command, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 14 }),
+      fc.array(treatment, { minLength: 1, maxLength: 8 }),
+      fc.array(rangeOperation, { minLength: 3, maxLength: 8 }),
+      (batches, treatments, reads) => {
+        const model = new Model();
+        const plain = new Bench();
+        const treated = new Bench();
+        const entries: AppliedEntry[] = [];
+        const hashes: string[] = [];
+        const expected: unknown[] = [];
+        for (const batch of batches) {
+          const commands = batch.filter(acceptable);
+          const entry = plain.entry({ type: "batch", batch: { timeMs: 5, commands } });
+          entries.push(entry);
+          const outcome = plain.machine.apply([entry])[0];
+          const results = outcome?.type === "batch" ? outcome.results.map(simplified) : [];
+          assert.deepEqual(
+            results,
+            commands.map((one) => model.apply(one)),
+          );
+          expected.push(results);
+          hashes.push(plain.machine.hash());
+          for (const op of reads) assert.deepEqual(read(plain, op), model.range(op));
+        }
+        checkContents(plain, model);
+
+        for (let at = 0, turn = 0; at < entries.length; turn++) {
+          const {
+            entries: count,
+            slice,
+            reopen,
+          } = treatments[turn % treatments.length] ??
+            treatments[0] ?? { entries: 1, slice: null, reopen: false };
+          const group = entries.slice(at, at + count);
+          const outcomes = treated.machine.apply(group);
+          const results = outcomes.map((outcome) =>
+            outcome.type === "batch" ? outcome.results.map(simplified) : [],
+          );
+          assert.deepEqual(results, expected.slice(at, at + count));
+          at += count;
+          const hash = hashes[Math.min(at, entries.length) - 1];
+          assert.equal(treated.machine.hash(), hash);
+          if (slice !== null) treated.machine.compactSlice(slice);
+          if (reopen) treated.reopen();
+          assert.equal(treated.machine.hash(), hash, "neither compaction nor a restart changes the hash");
+        }
+        while (!treated.machine.compactSlice(3).done);
+        assert.equal(treated.machine.compactionPending, false);
+        checkContents(treated, model);
+        for (const op of reads) assert.deepEqual(read(treated, op), model.range(op));
+      },
+    ),
+    { seed, numRuns: runs },
+  );
+});
