@@ -12,6 +12,11 @@ const modules = join(root, "node_modules");
 const stampFile = join(modules, ".coracle-install");
 const bunBinary = join(modules, "bun", "bin", "bun.exe");
 
+// Not `npm ci`: it demands an entry for every platform of every optional package, and the lock
+// need not have those of platforms that nobody could fetch. Locked versions and hashes hold here too.
+const npmInstall = ["install", "--no-save", "--no-fund", "--no-audit", "--loglevel=error"];
+const denoNpm = ["--no-config", "--no-lock", "--node-modules-dir=none", "npm:npm@11.6.2"];
+
 function fail(sentence) {
   console.error(`coracle: ${sentence}`);
   process.exit(1);
@@ -44,12 +49,15 @@ function isInstalled() {
 function installCommand() {
   const agent = process.env.npm_config_user_agent ?? "";
   const manager = process.env.npm_execpath;
-  if (globalThis.Deno !== undefined) return [process.execPath, "install", "--allow-scripts=npm:bun"];
+  if (globalThis.Deno !== undefined) {
+    // npm itself, run by Deno: so the one lock file holds, which `deno install` does not read.
+    return [process.execPath, "run", "-A", ...denoNpm, ...npmInstall, "--ignore-scripts"];
+  }
   if (agent.startsWith("bun/") || process.versions.bun !== undefined) {
     const bun = process.versions.bun !== undefined ? process.execPath : (manager ?? "bun");
     return [bun, "install", "--no-save"];
   }
-  return ["npm", "ci", "--no-fund", "--no-audit", "--loglevel=error"];
+  return ["npm", ...npmInstall];
 }
 
 function runQuietly(command, args) {
