@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { CoracleError } from "../base/errors.ts";
-import { count, id, memberRecordSchema, shortText, urls } from "./schema.ts";
+import { limits } from "../base/limits.ts";
+import { count, id, longText, memberRecordSchema, shortText, urls } from "./schema.ts";
 
 /*
  * Bodies of requests by name, on control connections and between members. Objects are not strict:
@@ -38,38 +39,35 @@ export type JoinResponse = v.InferOutput<typeof joinResponseSchema>;
 /** What all members that start at once agree on (discovery/bootstrap.ts). */
 export const bootstrapPlanSchema = v.object({
   clusterId: id,
-  /** The instance that made the plan. */
-  planner: shortText,
-  members: v.pipe(v.array(memberRecordSchema), v.minLength(1)),
+  members: v.pipe(v.array(memberRecordSchema), v.minLength(1), v.maxLength(limits.membersMax)),
 });
 export type BootstrapPlan = v.InferOutput<typeof bootstrapPlanSchema>;
 
-/** "probe": who are you, and how far did your bootstrap come? */
-export const probeRequestSchema = v.object({
+/** "probe" has no body; the answer says who is there and how far its bootstrap came. */
+export const probeResponseSchema = v.object({
   /** Drawn anew by each start of a process: by it a process recognises itself. */
   instance: shortText,
   name,
-});
-export type ProbeRequest = v.InferOutput<typeof probeRequestSchema>;
-
-export const probeResponseSchema = v.object({
-  instance: shortText,
-  name,
-  peerAddress: shortText,
+  peerAddress: address,
   clientUrls: urls,
   grpcUrls: urls,
+  /** `joining`: it waits to be admitted to a cluster and takes part in no bootstrap. */
   state: v.picklist(["empty", "planned", "initialised", "joining"]),
   /** Of the cluster it is in, or whose plan it accepted; 0 for none. */
   clusterId: count,
-  /** Members it expects, itself included. */
-  expected: count,
+  /** Names of all members it expects, sorted, once every one of them has answered it; else empty. */
+  view: v.pipe(v.array(name), v.maxLength(limits.membersMax)),
+  /** The plan it accepted, while it is `planned`. */
+  plan: v.optional(bootstrapPlanSchema),
 });
 export type ProbeResponse = v.InferOutput<typeof probeResponseSchema>;
 
-/** "plan" and "commit" answer whether the plan is now on disk, or carried out. */
+/** "plan": accept it durably. */
 export const planRequestSchema = v.object({ plan: bootstrapPlanSchema });
-export const planResponseSchema = v.object({ accepted: v.boolean(), reason: shortText });
+export const planResponseSchema = v.object({ accepted: v.boolean(), reason: longText });
 export type PlanResponse = v.InferOutput<typeof planResponseSchema>;
+
+/** "commit": everybody has accepted the plan of this cluster. */
 export const commitRequestSchema = v.object({ clusterId: id });
 export const commitResponseSchema = v.object({ started: v.boolean() });
 
