@@ -49,6 +49,8 @@ describe("defaults", () => {
     assert.equal(config.logBytesMax, 256 * 1024 * 1024);
     assert.equal(config.valueBytesMax, 1_572_864);
     assert.equal(config.token, undefined);
+    assert.equal(config.logTailEntries, 10_000);
+    assert.equal(load({ flags: { "log-entries-max": "500" } }).logTailEntries, 50);
   });
 
   test("each example is accepted by its own option", () => {
@@ -191,7 +193,7 @@ describe("refusals name the place, the value and the remedy", () => {
     ["a name with a slash", { flags: { name: "a/b" } }, /letters, digits/],
     ["an unknown level", { flags: { "log-level": "raft=loud" } }, /"loud" is none of the levels/],
     ["a value above frames", { flags: { "value-bytes-max": "1GiB" } }, /from 1KiB to 8MiB/],
-    ["a tail above the log", { flags: { "log-entries-max": "500" } }, /--log-tail-entries is 10000/],
+    ["a tail above the log", { flags: { "log-tail-entries": "200000" } }, /--log-tail-entries is 200000/],
   ];
   for (const [what, given, sentence] of cases) {
     test(what, () => assert.match(refusal(given), sentence));

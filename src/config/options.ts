@@ -273,7 +273,7 @@ export const serveOptions = {
     group: "Storage",
     schema: value.integer(0, 100_000_000),
     description: "Entries kept behind the cut for followers that are a little late.",
-    default: 10_000,
+    defaultText: "a tenth of --log-entries-max",
     example: "10000",
   },
   valueBytesMax: {

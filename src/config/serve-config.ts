@@ -83,7 +83,7 @@ export function loadServeConfig(sources: ConfigSources): ServeConfig {
     ...optional("removeDeadAfterMs", settings.removeDeadAfterMs),
     logEntriesMax: settings.logEntriesMax,
     logBytesMax: settings.logBytesMax,
-    logTailEntries: settings.logTailEntries,
+    logTailEntries: settings.logTailEntries ?? Math.floor(settings.logEntriesMax / 10),
     valueBytesMax: settings.valueBytesMax,
     logLevel: settings.logLevel,
     logFormat: settings.logFormat,
@@ -147,7 +147,7 @@ function checkTiming(settings: Settings): void {
       `--leader-wait-ms is ${leaderWaitMs}, but it must not be above --request-timeout-ms, which is ${requestTimeoutMs}.`,
     );
   }
-  if (settings.logTailEntries > settings.logEntriesMax) {
+  if ((settings.logTailEntries ?? 0) > settings.logEntriesMax) {
     throw invalid(
       `--log-tail-entries is ${settings.logTailEntries}, but it must not be above --log-entries-max, which is ${settings.logEntriesMax}.`,
     );
