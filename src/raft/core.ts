@@ -153,11 +153,6 @@ export class Core {
     return this.isVoter(member) || this.conf.learners.includes(member);
   }
 
-  /** This member alone is the whole cluster. */
-  get isAlone(): boolean {
-    return this.conf.voters.length === 1 && this.conf.learners.length === 0 && this.isVoter(this.id);
-  }
-
   send(message: Message): void {
     this.messages.push(message);
   }

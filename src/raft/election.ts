@@ -38,9 +38,7 @@ export function campaign(core: Core, transfer: boolean): void {
 function startElection(core: Core, transfer: boolean): void {
   becomeCandidate(core, transfer);
   requestVotes(core, false);
-  // Its own vote counts when it is durable (`countOwnVote`). Where nobody else could learn of this
-  // term before an entry of it is durable, which implies the vote, there is nothing to wait for.
-  if (core.isAlone) recordVote(core, core.id, true);
+  // Its own vote counts when it is durable: `countOwnVote`.
 }
 
 function requestVotes(core: Core, pre: boolean): void {

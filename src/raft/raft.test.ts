@@ -5,7 +5,7 @@ import { MemoryLog } from "./memory-log.ts";
 import { Raft } from "./raft.ts";
 
 describe("a lone member", () => {
-  test("leads at once and commits what it stored", () => {
+  test("leads once its vote is durable, and commits what it stored", () => {
     const log = new MemoryLog({ index: 1, term: 1 });
     const raft = new Raft({
       id: 7,
@@ -16,7 +16,17 @@ describe("a lone member", () => {
       random: seededRandom(1),
       electionTicks: 10,
     });
-    assert.deepEqual(raft.step({ type: "campaign" }), { ok: true, index: 2, term: 2 });
+    assert.deepEqual(raft.step({ type: "campaign" }), { ok: true, index: 1, term: 1 });
+    assert.equal(raft.role, "candidate");
+    const vote = raft.ready();
+    assert.deepEqual(vote.write, {
+      id: 1,
+      hardState: { term: 2, votedFor: 7, commit: 1 },
+      entries: [],
+      mustSync: true,
+    });
+    if (vote.write) log.write(vote.write);
+    raft.step({ type: "stored", writeId: 1 });
     assert.equal(raft.isLeader, true);
     assert.deepEqual(raft.step({ type: "propose", data: new Uint8Array([1]) }), {
       ok: true,
@@ -24,7 +34,6 @@ describe("a lone member", () => {
       term: 2,
     });
     const ready = raft.ready();
-    assert.deepEqual(ready.write?.hardState, { term: 2, votedFor: 7, commit: 1 });
     assert.deepEqual(
       ready.write?.entries.map((entry) => entry.index),
       [2, 3],
@@ -32,7 +41,7 @@ describe("a lone member", () => {
     assert.deepEqual(ready.committed, []);
     assert.equal(raft.hasReady(), false);
     if (ready.write) log.write(ready.write);
-    raft.step({ type: "stored", writeId: 1 });
+    raft.step({ type: "stored", writeId: 2 });
     assert.equal(raft.commit, 3);
     const next = raft.ready();
     assert.deepEqual(

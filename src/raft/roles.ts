@@ -52,7 +52,7 @@ export function becomeLeader(core: Core): void {
   const { term, votedFor } = core.log.durable;
   // Otherwise it could lead the same term twice, with a crash between, and fill an index twice.
   assert(
-    core.isAlone || (term === core.term && votedFor === core.id),
+    term === core.term && votedFor === core.id,
     `leads term ${core.term} before its vote in it is durable`,
   );
   core.role = "leader";
