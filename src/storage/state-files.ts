@@ -1,0 +1,176 @@
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { clearInterval, setInterval } from "node:timers";
+import { getLogger } from "@logtape/logtape";
+import { assert } from "../base/assert.ts";
+import { messageOf } from "../base/errors.ts";
+import type { SqliteDatabase } from "../base/sqlite.ts";
+import { StateMachine } from "../kv/state-machine.ts";
+import type { SnapshotMeta } from "../raft/types.ts";
+import { openSqlite } from "../runtime/sqlite.ts";
+import { fileNames, syncFolder, syncFolderSoon } from "./files.ts";
+import { SnapshotInbox } from "./snapshot-inbox.ts";
+import { StateCalls } from "./state-calls.ts";
+import { prepareState } from "./state-sql.ts";
+import type { SnapshotFile } from "./types.ts";
+import { WalKeeper, type WhilePaused } from "./wal-keeper.ts";
+
+const log = getLogger(["coracle", "storage"]);
+
+export interface StateFilesOptions {
+  /** Holds back every transaction on state.db until the promise settles; reads may go on. */
+  readonly whilePaused?: WhilePaused;
+  /** The write-ahead log of state.db is emptied when it holds about so much. */
+  readonly walBytesMax?: number;
+  /** How often its size is looked at. */
+  readonly walCheckMs?: number;
+}
+
+const walBytesMaxDefault = 32 * 1024 * 1024;
+const walCheckMsDefault = 250;
+/** Page cache of the connection that the state machine uses. */
+const cacheBytes = 16 * 1024 * 1024;
+
+/**
+ * The files of one member's state: state.db, its snapshots on their way to others, and a snapshot
+ * on its way here. Everything slow happens in a worker. The data folder is locked by the log.
+ */
+export class StateFiles {
+  /** Snapshots that other members send. */
+  readonly inbox: SnapshotInbox;
+  readonly #dir: string;
+  readonly #snapshots: string;
+  readonly #calls = new StateCalls();
+  readonly #wal: WalKeeper;
+  readonly #timer: ReturnType<typeof setInterval>;
+  #database: SqliteDatabase | undefined;
+  #copies = 0;
+
+  /** Whether the data folder holds a state. */
+  static exists(dir: string): boolean {
+    return existsSync(join(dir, fileNames.state)) || existsSync(join(dir, fileNames.stateInstall));
+  }
+
+  /** Ends an install that was under way, and removes what no one will need of snapshots. */
+  constructor(dir: string, options: StateFilesOptions = {}) {
+    this.#dir = dir;
+    this.#snapshots = join(dir, fileNames.snapshots);
+    mkdirSync(this.#snapshots, { recursive: true, mode: 0o700 });
+    if (existsSync(this.#installPath)) {
+      for (const suffix of ["-wal", "-shm"]) rmSync(`${this.#statePath}${suffix}`, { force: true });
+      renameSync(this.#installPath, this.#statePath);
+      syncFolder(dir);
+      log.info("Ended the install of a snapshot that was interrupted.");
+    }
+    for (const name of readdirSync(this.#snapshots)) {
+      if (!SnapshotInbox.keeps(name)) rmSync(join(this.#snapshots, name), { recursive: true, force: true });
+    }
+    this.inbox = new SnapshotInbox(this.#snapshots, this.#calls);
+    this.#wal = new WalKeeper({
+      walBytesMax: options.walBytesMax ?? walBytesMaxDefault,
+      database: () => this.#database,
+      checkpoint: () => this.#calls.call({ type: "checkpoint", path: this.#statePath }),
+      whilePaused: options.whilePaused ?? ((work) => work()),
+    });
+    this.#timer = setInterval(() => this.#wal.check(), options.walCheckMs ?? walCheckMsDefault);
+    this.#timer.unref();
+  }
+
+  get #statePath(): string {
+    return join(this.#dir, fileNames.state);
+  }
+
+  get #installPath(): string {
+    return join(this.#dir, fileNames.stateInstall);
+  }
+
+  /** Sets what holds transactions back, once there is somebody to make them. */
+  pauseBy(whilePaused: WhilePaused): void {
+    this.#wal.whilePaused = whilePaused;
+  }
+
+  /** Opens (or creates, empty) state.db. Its user closes it before `install` and `close`. */
+  open(): SqliteDatabase {
+    const database = openSqlite(this.#statePath);
+    prepareState(database, cacheBytes);
+    this.#database = database;
+    return {
+      prepare: (sql) => database.prepare(sql),
+      exec: (sql) => database.exec(sql),
+      close: () => {
+        if (this.#database === database) this.#database = undefined;
+        this.#wal.forget();
+        database.close();
+      },
+    };
+  }
+
+  /**
+   * Makes what is applied now durable, without holding anybody up.
+   *
+   * @returns the index up to which it is: the log may be cut there.
+   */
+  async checkpoint(): Promise<number> {
+    return (await this.#calls.call({ type: "checkpoint", path: this.#statePath })).applied;
+  }
+
+  /** Writes a consistent copy of the state as it is now, while it goes on changing. */
+  async createSnapshot(): Promise<SnapshotFile> {
+    const path = join(this.#snapshots, `outgoing-${++this.#copies}.db`);
+    const release = (): void => rmSync(path, { force: true });
+    try {
+      const copy = await this.#calls.call({ type: "copy", path: this.#statePath, target: path });
+      return { path, ...copy, release };
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /**
+   * Puts the received snapshot in place of the state and opens it. `old` is closed.
+   *
+   * A crash leaves the old state or the new one whole: the received file first gets the name
+   * state.install, which marks the decision; then the old files go, and it becomes state.db. The
+   * constructor does the rest again when it finds the mark.
+   */
+  async install(snapshot: SnapshotMeta, old: StateMachine): Promise<StateMachine> {
+    const received = this.inbox.take(snapshot);
+    // With the worker's connection still open, closing this one causes no checkpoint on this thread.
+    await this.#calls.call({ type: "checkpoint", path: this.#statePath });
+    old.close();
+    await this.#calls.call({ type: "close" });
+    await rename(received, this.#installPath);
+    await syncFolderSoon(this.#dir);
+    for (const suffix of ["-wal", "-shm"]) await rm(`${this.#statePath}${suffix}`, { force: true });
+    await rename(this.#installPath, this.#statePath);
+    await syncFolderSoon(this.#dir);
+    const state = StateMachine.open(this.open());
+    assert(
+      state.appliedIndex === snapshot.index && state.appliedTerm === snapshot.term,
+      `the snapshot at ${snapshot.index} holds the state at ${state.appliedIndex}`,
+    );
+    return state;
+  }
+
+  /** Bytes of the state on disk, what is not yet checkpointed included. */
+  bytes(): number {
+    const sizes = ["", "-wal"].map((suffix) => {
+      return statSync(`${this.#statePath}${suffix}`, { throwIfNoEntry: false })?.size ?? 0;
+    });
+    return sizes.reduce((sum, size) => sum + size, 0);
+  }
+
+  /** To be called after the state machine is closed. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#wal.idle();
+    try {
+      await this.inbox.close();
+      await this.#calls.close();
+    } catch (error) {
+      log.warn("Closing the state worker failed: {reason}", { reason: messageOf(error) });
+    }
+  }
+}

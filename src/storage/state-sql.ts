@@ -1,0 +1,38 @@
+import { CoracleError } from "../base/errors.ts";
+import type { SqliteDatabase } from "../base/sqlite.ts";
+import type { SnapshotMeta } from "../raft/types.ts";
+
+/*
+ * The little that storage knows of the tables in state.db, which belong to src/kv/schema.ts.
+ */
+const appliedSql = "SELECT applied_index, applied_term FROM meta";
+const membersSql = "SELECT id, learner FROM member ORDER BY id";
+
+/** Prepares state.db for its owner's connection or for the state worker's. */
+export function prepareState(database: SqliteDatabase, cacheBytes: number): void {
+  // auto_vacuum takes effect in a new file only, and before WAL mode creates its first page.
+  database.exec("PRAGMA busy_timeout = 2000; PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL");
+  database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0");
+  database.exec(`PRAGMA cache_size = ${-Math.ceil(cacheBytes / 1024)}`);
+}
+
+/** Index and term of the last entry that is applied in this state; 0 in an empty file. */
+export function readApplied(database: SqliteDatabase): { readonly index: number; readonly term: number } {
+  const [table] = database.prepare("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'").get() ?? [];
+  if (table === 0) return { index: 0, term: 0 };
+  const [index, term] = database.prepare(appliedSql).get() ?? [];
+  if (typeof index !== "number" || typeof term !== "number") {
+    throw new CoracleError("storage_damaged", "state.db does not say which entry it has applied last.");
+  }
+  return { index, term };
+}
+
+/** What a copy of state.db stands for. */
+export function readSnapshotMeta(database: SqliteDatabase): SnapshotMeta {
+  const voters: number[] = [];
+  const learners: number[] = [];
+  for (const [id, learner] of database.prepare(membersSql).all()) {
+    (learner === 0 ? voters : learners).push(Number(id));
+  }
+  return { ...readApplied(database), conf: { voters, learners } };
+}

@@ -1,0 +1,108 @@
+import { createHash } from "node:crypto";
+import { closeSync, existsSync, fsyncSync, openSync, readSync, rmSync } from "node:fs";
+import { present } from "../base/assert.ts";
+import { messageOf } from "../base/errors.ts";
+import type { SqliteDatabase } from "../base/sqlite.ts";
+import { postToOwner, serveWorker } from "../runtime/serve-worker.ts";
+import { openSqlite } from "../runtime/sqlite.ts";
+import { syncFile } from "./files.ts";
+import type {
+  CheckpointResult,
+  CopyResult,
+  StateCall,
+  StateReply,
+  StateRequest,
+  StateResults,
+} from "./state-protocol.ts";
+import { prepareState, readApplied, readSnapshotMeta } from "./state-sql.ts";
+
+/*
+ * Entry point of the state worker: what takes long on state.db and its copies, away from the main
+ * thread. It never changes what the database holds.
+ */
+
+const cacheBytes = 1024 * 1024;
+const readBytes = 1024 * 1024;
+
+let open: { readonly path: string; readonly database: SqliteDatabase } | undefined;
+
+function stateAt(path: string): SqliteDatabase {
+  if (open?.path === path) return open.database;
+  open?.database.close();
+  const database = openSqlite(path);
+  prepareState(database, cacheBytes);
+  open = { path, database };
+  return database;
+}
+
+/**
+ * PASSIVE waits for nobody and holds nobody up. What is applied is read first: the checkpoint covers
+ * at least that, and the explicit fsync makes it durable even where a reader stops the checkpoint.
+ */
+function checkpoint(path: string): CheckpointResult {
+  const database = stateAt(path);
+  const { index } = readApplied(database);
+  const wal = `${path}-wal`;
+  if (existsSync(wal)) syncFile(wal);
+  const row = present(database.prepare("PRAGMA wal_checkpoint(PASSIVE)").get(), "the result of a checkpoint");
+  return { applied: index, frames: Number(row[1]), moved: Number(row[2]) };
+}
+
+function copy(path: string, target: string): CopyResult {
+  rmSync(target, { force: true });
+  stateAt(path).prepare("VACUUM INTO ?").run(target);
+  return inspect(target);
+}
+
+/** Syncs a finished copy and reads it through. */
+function inspect(path: string): CopyResult {
+  const hash = createHash("sha256");
+  const chunk = new Uint8Array(readBytes);
+  const file = openSync(path, "r");
+  let bytes = 0;
+  try {
+    fsyncSync(file);
+    for (;;) {
+      const length = readSync(file, chunk, 0, chunk.length, bytes);
+      if (length === 0) break;
+      hash.update(chunk.subarray(0, length));
+      bytes += length;
+    }
+  } finally {
+    closeSync(file);
+  }
+  const database = openSqlite(path, { readOnly: true });
+  try {
+    return { meta: readSnapshotMeta(database), bytes, sha256: hash.digest("hex") };
+  } finally {
+    database.close();
+  }
+}
+
+function answer(request: StateRequest): StateResults[StateRequest["type"]] {
+  switch (request.type) {
+    case "checkpoint":
+      return checkpoint(request.path);
+    case "copy":
+      return copy(request.path, request.target);
+    case "inspect":
+      return inspect(request.path);
+    case "close":
+      open?.database.close();
+      open = undefined;
+      return null;
+  }
+}
+
+function reply(message: StateReply): void {
+  postToOwner(message);
+}
+
+serveWorker((message) => {
+  const { id, request } = message as StateCall;
+  try {
+    reply({ id, result: answer(request) });
+  } catch (error) {
+    reply({ id, error: messageOf(error) });
+  }
+});
