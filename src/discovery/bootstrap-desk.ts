@@ -59,6 +59,10 @@ export class BootstrapDesk {
     return this.#committed;
   }
 
+  get view(): readonly string[] {
+    return this.#view;
+  }
+
   /** Names of all expected members once each has answered this one, else empty. */
   setView(names: readonly string[]): void {
     this.#view = names;

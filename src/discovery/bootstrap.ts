@@ -67,6 +67,13 @@ type Seen = Map<string, { readonly name: string; readonly atMs: number }>;
 /** A target that answered so recently counts in the view although its last answer was lost. */
 const seenMs = 10_000;
 
+/** What is remembered from round to round. */
+interface Progress {
+  readonly seen: Seen;
+  /** By name: the cluster whose plan that member has on disk. */
+  readonly accepted: Map<string, number>;
+}
+
 /** What one round found: an end, or the reason to go on. */
 type Round = BootstrapResult | string;
 
@@ -78,10 +85,10 @@ type Round = BootstrapResult | string;
  */
 export async function bootstrap(options: BootstrapOptions): Promise<BootstrapResult> {
   const { clock, signal } = options;
-  const seen: Seen = new Map();
+  const progress: Progress = { seen: new Map(), accepted: new Map() };
   let reportedMs = Number.NEGATIVE_INFINITY;
   while (signal?.aborted !== true) {
-    const round = await runRound(options, seen);
+    const round = await runRound(options, progress);
     if (typeof round !== "string") return round;
     if (clock.nowMs() - reportedMs >= (options.reportMs ?? 5_000)) {
       reportedMs = clock.nowMs();
@@ -92,28 +99,38 @@ export async function bootstrap(options: BootstrapOptions): Promise<BootstrapRes
   throw new CoracleError("shutting_down", "The member stopped before its cluster began.");
 }
 
-async function runRound(options: BootstrapOptions, seen: Seen): Promise<Round> {
+async function runRound(options: BootstrapOptions, progress: Progress): Promise<Round> {
   const { desk, expected, clock } = options;
   if (desk.committed) return founded(desk);
   const targets = await findTargets(options);
   if (typeof targets === "string") return targets;
   const { answers, silent } = await probeAll(options, targets);
   for (const { target, probe } of answers) {
-    seen.set(target.address, { name: probe.name, atMs: clock.nowMs() });
+    progress.seen.set(target.address, { name: probe.name, atMs: clock.nowMs() });
+    if (probe.state === "planned") progress.accepted.set(probe.name, probe.clusterId);
+    // It lost its disk and must accept again.
+    if (probe.state === "empty") progress.accepted.delete(probe.name);
   }
-  desk.setView(viewOf(options, targets, seen));
+  desk.setView(viewOf(options, targets, progress.seen));
   const existing = existingCluster(desk, answers);
   if (existing !== undefined) return existing;
   // The commit may have come while the others were asked.
   if (desk.committed) return founded(desk);
-  if (silent.length > 0 || targets.length < expected) {
-    const missing = expected - targets.length;
-    const records = missing > 0 ? [`${missing} of ${expected} members have no record yet`] : [];
-    return [...silent, ...records].join("; ");
+  const missing = expected - targets.length;
+  if (missing > 0) silent.push(`${missing} of ${expected} members have no record yet`);
+  const { plan } = desk;
+  // Once there is a plan, its maker needs no round in which all answer at the same time.
+  if (plan !== undefined && smallestName(plan) === desk.self.name) {
+    return carryOut(options, progress, { plan, answers, silent });
   }
+  if (silent.length > 0) return silent.join("; ");
   checkAnswers(options, answers);
   const names = answers.map(({ probe }) => probe.name).sort();
-  return agree(options, answers, names);
+  return agree(options, progress, { answers, names });
+}
+
+function smallestName(plan: BootstrapPlan): string | undefined {
+  return plan.members.map(({ name }) => name).sort()[0];
 }
 
 /** The names of all expected members, if each has answered lately; else nothing. */
@@ -219,9 +236,10 @@ function checkAnswers({ desk, expected }: BootstrapOptions, answers: readonly An
 /** All have answered and none is in a cluster. The one with the smallest name brings it to an end. */
 async function agree(
   options: BootstrapOptions,
-  answers: readonly Answer[],
-  names: readonly string[],
+  progress: Progress,
+  found: { readonly answers: readonly Answer[]; readonly names: readonly string[] },
 ): Promise<Round> {
+  const { answers, names } = found;
   const { desk } = options;
   const planner = present(names[0], "the smallest name");
   const joining = answers.find(({ probe }) => probe.state === "joining");
@@ -238,10 +256,7 @@ async function agree(
   }
   const plan = choosePlan(options, answers);
   if (typeof plan === "string") return plan;
-  // Whoever commits must have the word of every member of the plan.
-  const planned = plan.members.map(({ name }) => name).sort();
-  if (planned.join() !== names.join()) return heldPlan(plan);
-  return carryOut(options, answers, plan);
+  return carryOut(options, progress, { plan, answers, silent: [] });
 }
 
 /** The plan that some member has accepted already, or a new one. */
@@ -273,40 +288,65 @@ function heldPlan(plan: BootstrapPlan): string {
   return `a cluster of ${names} was agreed on before; start all of them with the flags of then, or, if it never began, delete bootstrap.json in their data folders`;
 }
 
+/** Collects the acceptances that are still missing; with the last one the cluster exists. */
 async function carryOut(
   options: BootstrapOptions,
-  answers: readonly Answer[],
-  plan: BootstrapPlan,
+  progress: Progress,
+  found: { readonly plan: BootstrapPlan; readonly answers: readonly Answer[]; readonly silent: string[] },
 ): Promise<Round> {
-  const { desk, ask } = options;
-  const timeoutMs = options.probeMs ?? 1_000;
+  const { desk } = options;
+  const { plan, answers, silent } = found;
+  const planned = plan.members.map(({ name }) => name).sort();
+  if (desk.view.length === 0) return silent.join("; ");
+  if (desk.view.join() !== planned.join()) return heldPlan(plan);
   const own = desk.accept(plan);
   if (!own.accepted) return own.reason;
-  const others = answers.filter(({ probe }) => probe.instance !== desk.instance);
-  const refusals = await Promise.all(
-    others.map(async ({ target, probe }) => {
-      try {
-        const body = await ask(target.address, "plan", { plan }, { timeoutMs });
-        const { accepted, reason } = parseBody(planResponseSchema, body, "answer to the plan");
-        return accepted ? undefined : `${probe.name} does not accept the plan: ${reason}`;
-      } catch (error) {
-        return `${probe.name} did not answer the plan: ${messageOf(error)}`;
-      }
+  progress.accepted.set(desk.self.name, plan.clusterId);
+  const problems = await Promise.all(
+    answers.map(async (answer) => {
+      const { name } = answer.probe;
+      if (progress.accepted.get(name) === plan.clusterId) return [];
+      const problem = await askToAccept(options, answer, plan);
+      if (problem !== undefined) return [problem];
+      progress.accepted.set(name, plan.clusterId);
+      return [];
     }),
   );
-  const refusal = refusals.find((found) => found !== undefined);
-  if (refusal !== undefined) return refusal;
+  // Whoever commits must have the word of every member of the plan.
+  const all = planned.every((name) => progress.accepted.get(name) === plan.clusterId);
+  if (!all) return [...problems.flat(), ...silent].join("; ");
   desk.commit(plan.clusterId);
-  // Only to save them a round: who does not hear it finds this member initialised when it probes.
-  for (const { target } of others) {
-    ask(target.address, "commit", { clusterId: plan.clusterId }, { timeoutMs }).catch((error: unknown) => {
-      log.debug("{address} did not hear of the commit: {reason}", {
-        address: target.address,
+  tellCommit(options, answers, plan.clusterId);
+  return founded(desk);
+}
+
+async function askToAccept(
+  options: BootstrapOptions,
+  { target, probe }: Answer,
+  plan: BootstrapPlan,
+): Promise<string | undefined> {
+  try {
+    const timeoutMs = options.probeMs ?? 1_000;
+    const body = await options.ask(target.address, "plan", { plan }, { timeoutMs });
+    const { accepted, reason } = parseBody(planResponseSchema, body, "answer to the plan");
+    return accepted ? undefined : `${probe.name} does not accept the plan: ${reason}`;
+  } catch (error) {
+    return `${probe.name} did not answer the plan: ${messageOf(error)}`;
+  }
+}
+
+/** Only to save the others a round: who does not hear it finds this member initialised when it probes. */
+function tellCommit(options: BootstrapOptions, answers: readonly Answer[], clusterId: number): void {
+  for (const { target, probe } of answers) {
+    if (probe.instance === options.desk.instance) continue;
+    const timeoutMs = options.probeMs ?? 1_000;
+    options.ask(target.address, "commit", { clusterId }, { timeoutMs }).catch((error: unknown) => {
+      log.debug("{name} did not hear of the commit: {reason}", {
+        name: probe.name,
         reason: messageOf(error),
       });
     });
   }
-  return founded(desk);
 }
 
 /**
