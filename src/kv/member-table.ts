@@ -51,7 +51,7 @@ export class MemberTable {
   /** The first content, as the bootstrap of the cluster decided it. */
   create(initial: Membership): void {
     for (const member of initial.members) this.#store(member);
-    for (const id of initial.removed) this.#insertRemoved.run(id);
+    for (const id of initial.removed) this.#remove(id);
     this.load();
   }
 
@@ -68,8 +68,7 @@ export class MemberTable {
         break;
       case "remove":
         this.#delete.run(change.id);
-        this.#insertRemoved.run(change.id);
-        this.#state.chain(addNumber(change.id, 0));
+        this.#remove(change.id);
         break;
       case "update":
         this.#store({ ...change.member, learner: this.#get(change.member.id).learner });
@@ -134,6 +133,11 @@ export class MemberTable {
     const member = this.#membership.members.find((candidate) => candidate.id === id);
     if (member === undefined) throw damaged(`state.db lacks member ${id}`);
     return member;
+  }
+
+  #remove(id: number): void {
+    this.#insertRemoved.run(id);
+    this.#state.chain(addNumber(id, 0));
   }
 
   #store(member: MemberRecord): void {

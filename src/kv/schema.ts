@@ -125,8 +125,12 @@ export function damaged(what: string): CoracleError {
   );
 }
 
-/** SQLite's own texts for a file that is no (whole) database or lacks what the schema has. */
-const damageTexts = /malformed|not a database|no such (table|column)|unsupported file format/i;
+/**
+ * SQLite's own texts for a file that is no (whole) database or lacks what the schema has. Rows that
+ * were written as they should be never break a constraint.
+ */
+const damageTexts =
+  /malformed|not a database|no such (table|column)|unsupported file format|constraint failed/i;
 
 /** The error to throw for `error`: `storage_damaged` when SQLite says that the file is damaged. */
 export function asDamage(error: unknown): unknown {

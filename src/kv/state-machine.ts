@@ -62,13 +62,11 @@ export class StateMachine {
   readonly #changes: ChangeReader;
   readonly #begin: SqliteStatement;
   readonly #commit: SqliteStatement;
-  readonly #rollback: SqliteStatement;
 
   private constructor(db: SqliteDatabase) {
     this.#db = db;
     this.#begin = db.prepare("BEGIN IMMEDIATE");
     this.#commit = db.prepare("COMMIT");
-    this.#rollback = db.prepare("ROLLBACK");
     this.#state = new State();
     this.#stateTable = new StateTable(db);
     this.#store = new KeyStore(db, this.#state);
@@ -96,7 +94,7 @@ export class StateMachine {
       db.exec("COMMIT");
       return machine;
     } catch (error) {
-      db.exec("ROLLBACK");
+      rollback(db);
       throw error;
     }
   }
@@ -262,12 +260,16 @@ export class StateMachine {
       this.#state.restore(before);
       this.#store.forget();
       this.#members.restore(membership);
-      try {
-        this.#rollback.run();
-      } catch {
-        // SQLite has rolled back by itself, as it does when the disk is full.
-      }
+      rollback(this.#db);
       throw asDamage(error);
     }
+  }
+}
+
+function rollback(db: SqliteDatabase): void {
+  try {
+    db.exec("ROLLBACK");
+  } catch {
+    // SQLite has rolled back by itself, as it may when the disk is full.
   }
 }
