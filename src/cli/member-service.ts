@@ -1,7 +1,7 @@
 import type { ClusterService, KvService, MemberStatus, Service } from "../api/service.ts";
 import { CoracleError } from "../base/errors.ts";
-import type { Identity } from "../storage/types.ts";
 import type { Node } from "../node/node.ts";
+import type { Identity } from "../storage/types.ts";
 
 /** The faces' view of a member. Nothing is decided here. */
 export function memberService(node: Node, identity: Identity, onLeft: () => void): Service {

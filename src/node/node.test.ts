@@ -180,7 +180,9 @@ describe("a cluster of nodes", () => {
     const leader = await cluster.leader();
     await cluster.end(leader.stop(1000));
     cluster.cut.add(leader.raftStatus().id);
-    const next = [...cluster.nodes.values()].find((node) => node !== leader && node.raftStatus().role === "leader");
+    const next = [...cluster.nodes.values()].find(
+      (node) => node !== leader && node.raftStatus().role === "leader",
+    );
     assert.ok(next !== undefined);
     await cluster.end(next.propose(put("k", "v")));
   });
@@ -189,7 +191,10 @@ describe("a cluster of nodes", () => {
     const cluster = new Cluster(1);
     const leader = await cluster.leader();
     const before = leader.raftStatus().lastIndex;
-    await assert.rejects(leader.propose(put("", "v")), (error) => error instanceof CoracleError && error.code === "key_empty");
+    await assert.rejects(
+      leader.propose(put("", "v")),
+      (error) => error instanceof CoracleError && error.code === "key_empty",
+    );
     assert.equal(leader.raftStatus().lastIndex, before);
   });
 
@@ -202,7 +207,9 @@ describe("a cluster of nodes", () => {
     await cluster.end(cluster.node(asked).cluster.removeMember(gone));
     assert.equal(leader.cluster.members().length, 2);
     cluster.cut.add(asked);
-    await cluster.until("the leader notices", () => leader.raftStatus().progress.every((peer) => !peer.active));
+    await cluster.until("the leader notices", () =>
+      leader.raftStatus().progress.every((peer) => !peer.active),
+    );
     const unsafe = cluster.end(leader.cluster.removeMember(asked));
     await assert.rejects(unsafe, CoracleError);
   });

@@ -1,0 +1,298 @@
+import { getLogger } from "@logtape/logtape";
+import { Registry } from "prom-client";
+import { createApp } from "../api/app.ts";
+import { buildInfo } from "../base/build-info.ts";
+import { systemClock } from "../base/clock.ts";
+import { CoracleError, messageOf } from "../base/errors.ts";
+import { randomId, seededRandom } from "../base/prng.ts";
+import type { ServeConfig } from "../config/serve-config.ts";
+import { type BootstrapDesk, bootstrapRequests } from "../discovery/bootstrap-desk.ts";
+import type { StateMachine } from "../kv/state-machine.ts";
+import { createNodeMetrics, latencyHistogram } from "../node/metrics.ts";
+import { Node } from "../node/node.ts";
+import { PeerNetwork } from "../peer/network.ts";
+import type { SnapshotTarget } from "../peer/snapshot-receiver.ts";
+import { type HttpServer, serveHttp } from "../runtime/http.ts";
+import { reconcile } from "../storage/reconcile.ts";
+import { SqliteLogStore } from "../storage/sqlite-log.ts";
+import { StateFiles } from "../storage/state-files.ts";
+import type { Identity } from "../storage/types.ts";
+import type { SnapshotOffer } from "../wire/link-frames.ts";
+import { joinRequestSchema, parseBody } from "../wire/requests.ts";
+import { memberService } from "./member-service.ts";
+import {
+  checkKnownIdentity,
+  createState,
+  firstStart,
+  joinAnnouncement,
+  joinToken,
+  makeDataFolder,
+  openDesk,
+  openState,
+} from "./member-start.ts";
+
+const log = getLogger(["coracle", "start"]);
+
+interface OpenData {
+  readonly identity: Identity;
+  readonly logStore: SqliteLogStore;
+  readonly files: StateFiles;
+  readonly state: StateMachine;
+}
+
+/** Why a member's process ends by itself. */
+export type EndReason =
+  | { readonly kind: "failed"; readonly error: unknown }
+  | { readonly kind: "removed" }
+  | { readonly kind: "left" };
+
+/**
+ * One member with its files, ports and timers: made here, and let go in the opposite order.
+ * Ports are taken before anything is written, so that a start that cannot work changes nothing.
+ */
+export class MemberProcess {
+  readonly #config: ServeConfig;
+  readonly #registry = new Registry();
+  readonly #stopping = new AbortController();
+  readonly #token: string | undefined;
+  readonly #onEnd: (reason: EndReason) => void;
+  readonly #startedAtMs = Date.now();
+  #http: HttpServer | undefined;
+  #peers: PeerNetwork | undefined;
+  #desk: BootstrapDesk | undefined;
+  #log: SqliteLogStore | undefined;
+  #files: StateFiles | undefined;
+  #state: StateMachine | undefined;
+  #node: Node | undefined;
+  #answer: (request: Request) => Response | Promise<Response> = notYet;
+
+  constructor(config: ServeConfig, onEnd: (reason: EndReason) => void) {
+    this.#config = config;
+    this.#onEnd = onEnd;
+    this.#token = joinToken(config);
+  }
+
+  /** Resolves when the member takes part in its cluster; rejects when it cannot. */
+  async start(): Promise<void> {
+    const { listenClient } = this.#config;
+    this.#http = await serveHttp({
+      host: listenClient.host,
+      port: listenClient.port,
+      fetch: (request) => this.#answer(request),
+      onError: (error) => log.error("A request failed: {error}", { error }),
+    });
+    const peers = this.#createPeers();
+    await peers.listen();
+    const { identity, logStore, files, state } = await this.#open(peers);
+    await reconcile(logStore, state);
+    this.#desk?.initialised(identity.clusterId);
+    const node = this.#createNode(identity, logStore, files, state, peers);
+    this.#node = node;
+    files.pauseBy((work) => node.whilePaused(work));
+    peers.setIdentity({ clusterId: identity.clusterId, memberId: identity.memberId });
+    node.start();
+    const app = createApp({
+      service: memberService(node, identity, () => this.#onEnd({ kind: "left" })),
+      info: { version: buildInfo.version, commit: buildInfo.commit, startedAtMs: this.#startedAtMs },
+      metrics: this.#registry,
+      limits: { valueBytesMax: this.#config.valueBytesMax },
+    });
+    this.#answer = app.fetch;
+    this.#announce();
+    void this.#tellAddresses(node, identity);
+  }
+
+  /** Hands leadership over, answers what is in flight, closes everything. Safe at any moment of a start. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#node?.stop(this.#config.stopGraceMs);
+    await this.#http?.stop(this.#config.stopGraceMs);
+    await this.#peers?.close();
+    (this.#node?.state ?? this.#state)?.close();
+    await this.#files?.close();
+    await this.#log?.close();
+  }
+
+  async leave(): Promise<void> {
+    await this.#node?.cluster.leave();
+  }
+
+  /** Opens the data folder; without data, finds the cluster first and makes it. */
+  async #open(peers: PeerNetwork): Promise<OpenData> {
+    const { dataDir } = this.#config;
+    const ask = peers.ask.bind(peers);
+    const options = {
+      observeFsyncMs: latencyHistogram(
+        this.#registry,
+        "coracle_fsync_seconds",
+        "One write of the log to disk.",
+      ),
+    };
+    if (SqliteLogStore.exists(dataDir)) {
+      const { log: logStore, identity } = await SqliteLogStore.open(dataDir, options);
+      this.#log = logStore;
+      this.#desk = openDesk(this.#config, peers.instance, identity);
+      await checkKnownIdentity(this.#config, identity, ask);
+      return { identity, logStore, ...this.#openState((files) => openState(dataDir, files)) };
+    }
+    makeDataFolder(this.#config);
+    this.#desk = openDesk(this.#config, peers.instance, undefined);
+    const start = await firstStart(this.#config, this.#desk, ask, this.#stopping.signal);
+    // raft.db comes last: it makes the folder a member's.
+    const opened = this.#openState((files) => createState(dataDir, files, start));
+    const logStore = await SqliteLogStore.create(dataDir, start.identity, start.logStart, options);
+    this.#log = logStore;
+    this.#announceJoin();
+    return { identity: start.identity, logStore, ...opened };
+  }
+
+  #openState(open: (files: StateFiles) => StateMachine): {
+    readonly files: StateFiles;
+    readonly state: StateMachine;
+  } {
+    const files = new StateFiles(this.#config.dataDir);
+    this.#files = files;
+    const state = open(files);
+    this.#state = state;
+    return { files, state };
+  }
+
+  #createPeers(): PeerNetwork {
+    const observe = latencyHistogram(
+      this.#registry,
+      "coracle_peer_round_trip_seconds",
+      "Round trips to other members.",
+    );
+    const peers = new PeerNetwork({
+      listen: this.#config.listenPeer,
+      ...(this.#token === undefined ? {} : { token: this.#token }),
+      name: this.#config.name,
+      clock: systemClock,
+      random: seededRandom(randomId()),
+      events: {
+        onMessage: (from, message) => this.#node?.onMessage(from, message),
+        onConnected: (member) => this.#node?.onConnected(member),
+        onDisconnected: (member) => this.#node?.onDisconnected(member),
+      },
+      control: (name, body) => this.#control(name, body),
+      snapshots: {
+        begin: (offer, from) => {
+          const { files, node } = this.#running();
+          return receiveSnapshot(files, node, offer, from);
+        },
+      },
+      observeRoundTrip: (_member, milliseconds) => observe(milliseconds),
+      onRefused: (refused) => {
+        if (refused.reason === "removed") this.#onEnd({ kind: "removed" });
+      },
+    });
+    this.#peers = peers;
+    return peers;
+  }
+
+  #createNode(
+    identity: Identity,
+    logStore: SqliteLogStore,
+    files: StateFiles,
+    state: StateMachine,
+    peers: PeerNetwork,
+  ): Node {
+    const figures = (): ReturnType<Node["figures"]> => this.#running().node.figures();
+    return new Node({
+      identity,
+      options: this.#config,
+      build: buildInfo,
+      clock: systemClock,
+      random: seededRandom(randomId()),
+      log: logStore,
+      state,
+      store: files,
+      transport: peers,
+      newId: randomId,
+      metrics: createNodeMetrics(this.#registry, figures),
+      onFatal: (error) => this.#onEnd({ kind: "failed", error }),
+      onRemoved: () => this.#onEnd({ kind: "removed" }),
+    });
+  }
+
+  async #control(name: string, body: unknown): Promise<unknown> {
+    if ((bootstrapRequests as readonly string[]).includes(name)) {
+      if (this.#desk === undefined) throw new CoracleError("not_proposed", "This member is still starting.");
+      return this.#desk.handle(name, body);
+    }
+    if (name !== "join") throw new CoracleError("invalid_argument", `There is no request named "${name}".`);
+    const request = parseBody(joinRequestSchema, body, "request to join");
+    if (this.#node === undefined) throw new CoracleError("no_leader", "This member is still starting.");
+    return { status: "admitted", ...(await this.#node.cluster.join(request)) };
+  }
+
+  #running(): { readonly node: Node; readonly files: StateFiles } {
+    if (this.#node === undefined || this.#files === undefined) {
+      throw new CoracleError("not_proposed", "This member is still starting.");
+    }
+    return { node: this.#node, files: this.#files };
+  }
+
+  #announce(): void {
+    const { host, port } = this.#http ?? { host: "", port: 0 };
+    log.info("Serving clients at {url}, members at {peer}.", {
+      url: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
+      peer: this.#config.advertisePeer,
+    });
+  }
+
+  /** Once, and on standard output only: the token is a secret, and logs are kept and sent elsewhere. */
+  #announceJoin(): void {
+    if (this.#config.bootstrap) process.stdout.write(joinAnnouncement(this.#config, this.#token));
+  }
+
+  /** After a restart with other addresses, the others learn them from the log. */
+  async #tellAddresses(node: Node, identity: Identity): Promise<void> {
+    const { advertisePeer: peerAddress, advertiseClient } = this.#config;
+    const known = node.cluster.members().find(({ id }) => id === identity.memberId);
+    if (known === undefined) return;
+    if (known.peerAddress === peerAddress && known.clientUrls.join() === advertiseClient) return;
+    try {
+      await node.cluster.updateMember({ ...known, peerAddress, clientUrls: [advertiseClient] });
+    } catch (error) {
+      log.warn("The new addresses of this member could not be told to the cluster: {reason}", {
+        reason: messageOf(error),
+      });
+    }
+  }
+}
+
+/** Stores a snapshot as it arrives, then tells Raft of it. */
+async function receiveSnapshot(
+  files: StateFiles,
+  node: Node,
+  offer: SnapshotOffer,
+  from: number,
+): Promise<SnapshotTarget> {
+  const incoming = await files.inbox.begin(offer);
+  return {
+    offset: incoming.offset,
+    write: (chunk) => incoming.write(chunk),
+    abort: () => incoming.abort(),
+    finish: async () => {
+      await incoming.finish();
+      node.snapshotReceived(from, offer.senderTerm, offer.meta);
+    },
+  };
+}
+
+/** While the member finds its cluster it is alive, and serves nothing. */
+function notYet(request: Request): Response {
+  const path = new URL(request.url).pathname;
+  if (path === "/livez") return new Response("ok\n");
+  return Response.json(
+    {
+      type: "/errors/not_proposed",
+      title: "Not proposed",
+      status: 503,
+      detail: "This member is starting and has not found its cluster yet; try again.",
+      code: "not_proposed",
+    },
+    { status: 503, headers: { "content-type": "application/problem+json", "retry-after": "1" } },
+  );
+}

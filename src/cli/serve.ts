@@ -1,0 +1,70 @@
+import { getLogger } from "@logtape/logtape";
+import { CoracleError, messageOf } from "../base/errors.ts";
+import type { ServeConfig } from "../config/serve-config.ts";
+import { exitCodes } from "./exit-codes.ts";
+import { type EndReason, MemberProcess } from "./member-process.ts";
+
+const log = getLogger(["coracle", "start"]);
+
+/** A broken invariant or a failed disk: the supervisor should start the member again. */
+const exitFatal = 70;
+
+/** Runs a member until it is told to stop, is removed, or cannot go on. Resolves with the exit code. */
+export async function runServe(config: ServeConfig): Promise<number> {
+  const { promise: ended, resolve: end } = Promise.withResolvers<EndReason | "signal">();
+  const onSignal = (): void => end("signal");
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+  const member = new MemberProcess(config, end);
+  try {
+    const started = member.start();
+    // A signal may come while the member still looks for its cluster.
+    const first = await Promise.race([started.then(() => undefined), ended]);
+    const reason = first ?? (await ended);
+    started.catch(() => {});
+    return await finish(config, member, reason);
+  } catch (error) {
+    await member.stop().catch(() => {});
+    if (!(error instanceof CoracleError)) throw error;
+    process.stderr.write(`coracle: ${error.message}\n`);
+    return error.code === "config_invalid" ? exitCodes.usage : exitCodes.failed;
+  } finally {
+    process.off("SIGTERM", onSignal);
+    process.off("SIGINT", onSignal);
+  }
+}
+
+async function finish(
+  config: ServeConfig,
+  member: MemberProcess,
+  reason: EndReason | "signal",
+): Promise<number> {
+  if (reason !== "signal" && reason.kind === "failed") {
+    log.fatal("The member cannot go on: {reason}", {
+      reason: messageOf(reason.error),
+      stack: reason.error instanceof Error ? reason.error.stack : undefined,
+    });
+    return exitFatal;
+  }
+  if (reason === "signal") {
+    log.info("Stopping.");
+    if (config.leaveOnStop) await leave(member);
+  } else {
+    log.info(
+      reason.kind === "left"
+        ? "This member left the cluster; its data folder can be deleted."
+        : "This member was removed from the cluster; to come back, delete its data folder and start it with --join.",
+    );
+  }
+  await member.stop();
+  log.info("Stopped.");
+  return reason !== "signal" && reason.kind === "removed" ? exitCodes.failed : exitCodes.ok;
+}
+
+async function leave(member: MemberProcess): Promise<void> {
+  try {
+    await member.leave();
+  } catch (error) {
+    log.warn("This member stops without having left the cluster: {reason}", { reason: messageOf(error) });
+  }
+}
