@@ -1,5 +1,5 @@
 import { assert, present } from "../base/assert.ts";
-import { fromUtf8 } from "../base/bytes.ts";
+import { fromUtf8, utf8 } from "../base/bytes.ts";
 import type { Random } from "../base/prng.ts";
 import type { Harness, HarnessChange, SnapshotTransfer } from "./harness.ts";
 import { MemoryLog } from "./memory-log.ts";
@@ -54,6 +54,8 @@ export class HarnessMember {
   /** Reads answered here: context and index. */
   readonly reads: { readonly context: number; readonly index: number }[] = [];
   readonly refused: number[] = [];
+  /** Reads asked here that have no answer; a crash forgets them. */
+  readonly open = new Set<number>();
 
   constructor(
     harness: Harness,
@@ -116,10 +118,12 @@ export class HarnessMember {
     if (ready.committed.length > 0) this.raft.step({ type: "applied", index: this.state.applied });
     for (const read of ready.reads) {
       checks.readAnswered(read.context, read.index);
+      this.open.delete(read.context);
       this.reads.push(read);
     }
     for (const context of ready.readsRefused) {
       checks.readEnded(context);
+      this.open.delete(context);
       this.refused.push(context);
     }
     for (const to of ready.snapshotsWanted) this.#sendSnapshot(to);
@@ -165,6 +169,20 @@ export class HarnessMember {
     this.#states.push(this.state);
   }
 
+  /** Gives the member a log of entries with these terms, from index 2 on, as if it had lived through them. */
+  preset(terms: readonly number[]): void {
+    const entries = terms.map((term, at) => ({
+      index: at + 2,
+      term,
+      kind: entryKind.normal,
+      data: utf8(`${at + 2}/${term}`),
+    }));
+    this.disk.write({ id: 0, entries, mustSync: true });
+    this.diskState = { ...this.diskState, term: Math.max(1, ...terms) };
+    this.crash();
+    this.restart();
+  }
+
   /** Makes the first `count` pending writes durable, all by default; false when there were none. */
   store(count = this.pending.length): boolean {
     const done = this.pending.splice(0, count);
@@ -185,6 +203,7 @@ export class HarnessMember {
   crash(rollback = 0): void {
     this.up = false;
     this.pending = [];
+    this.open.clear();
     this.#received.clear();
     const installed = this.#states.filter(({ applied }) => applied <= this.disk.lastIndex());
     this.#states = installed.slice(0, Math.max(1, installed.length - rollback));

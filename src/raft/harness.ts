@@ -103,6 +103,7 @@ export class Harness {
   read(id: MemberId): number {
     const context = this.#nextContext++;
     this.checks.readAsked(context);
+    this.member(id).open.add(context);
     this.step(id, { type: "read", context });
     return context;
   }
