@@ -86,7 +86,7 @@ export async function readDocument<T>(
   });
   if (bytes.length === 0 && whenEmpty !== undefined) return whenEmpty;
   const document = decode(bytes, request.headers.get("content-type"));
-  checkNesting(document);
+  checkShape(document);
   const result = v.safeParse(schema, document, { abortEarly: true });
   if (result.success) return result.output;
   const issue = result.issues[0];
@@ -113,8 +113,12 @@ function decode(bytes: Uint8Array, contentType: string | null): unknown {
   }
 }
 
-/** Breadth first, so that no depth can exhaust the stack. */
-function checkNesting(document: unknown): void {
+/**
+ * Only objects, lists, bytes and plain values may occur, and the whole is an object. Breadth first,
+ * so that no depth can exhaust the stack.
+ */
+function checkShape(document: unknown): void {
+  if (!isObject(document)) throw invalidArgument("The body must be an object.");
   let level: unknown[] = [document];
   for (let depth = 0; level.length > 0; depth++) {
     if (depth > nestingMax) {
@@ -125,7 +129,15 @@ function checkNesting(document: unknown): void {
     }
     level = level.flatMap((value) => {
       if (typeof value !== "object" || value === null || value instanceof Uint8Array) return [];
-      return Object.values(value);
+      if (Array.isArray(value) || isObject(value)) return Object.values(value);
+      throw invalidArgument(
+        "The body has a tagged value; only maps, lists, bytes, text and numbers are read.",
+      );
     });
   }
+}
+
+/** A map of names to values, not one of the classes that CBOR's tags stand for. */
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }

@@ -1,5 +1,13 @@
 import type { MemberRecord } from "../base/members.ts";
-import type { KeyValue, OperationResult, RangeResult } from "../kv/types.ts";
+import type {
+  DeleteResult,
+  KeyValue,
+  PutResult,
+  RangeOperation,
+  RangeResult,
+  TxnOperation,
+  TxnResult,
+} from "../kv/types.ts";
 import type { Document, Form, Item } from "./media.ts";
 import type { ClusterHead, MemberStatus } from "./service.ts";
 
@@ -39,33 +47,41 @@ export function keyValueDocuments(result: RangeResult, form: Form, withValue: bo
   return result.keys.map((keyValue) => keyValueDocument(keyValue, form, withValue));
 }
 
-/** What a write or one operation of a transaction answers, without its type. */
-export function resultFields(result: OperationResult, form: Form): Document {
-  switch (result.type) {
-    case "put":
-      return {
-        revision: result.revision,
-        ...(result.previous !== undefined && { previous: keyValueDocument(result.previous, form, true) }),
-      };
-    case "delete": {
-      const previous = result.previous.map((keyValue) => keyValueDocument(keyValue, form, true));
-      return { revision: result.revision, deleted: result.deleted, ...(previous.length > 0 && { previous }) };
-    }
-    case "range":
-      return {
-        revision: result.revision,
-        count: result.count,
-        more: result.more,
-        keys: keyValueDocuments(result, form, true),
-      };
-    case "txn": {
-      const responses = result.responses.map((response) => ({
-        type: response.type,
-        ...resultFields(response, form),
-      }));
-      return { revision: result.revision, succeeded: result.succeeded, responses };
-    }
+/** What a write answers, without its type. */
+export function writeFields(result: PutResult | DeleteResult, form: Form): Document {
+  const { revision } = result;
+  if (result.type === "put") {
+    return result.previous === undefined
+      ? { revision }
+      : { revision, previous: keyValueDocument(result.previous, form, true) };
   }
+  const documents = result.previous.map((keyValue) => keyValueDocument(keyValue, form, true));
+  return { revision, deleted: result.deleted, ...(documents.length > 0 && { previous: documents }) };
+}
+
+/** What a transaction answers: one response an operation of the branch that ran. */
+export function txnFields(txn: TxnOperation, result: TxnResult, form: Form): Document {
+  const branch = result.succeeded ? txn.success : txn.failure;
+  const responses = result.responses.map((response, index): Document => {
+    const operation = branch[index];
+    const { type } = response;
+    if (response.type === "txn" && operation?.type === "txn")
+      return { type, ...txnFields(operation, response, form) };
+    if (response.type === "range" && operation?.type === "range")
+      return { type, ...rangeFields(operation, response, form) };
+    if (response.type === "put" || response.type === "delete")
+      return { type, ...writeFields(response, form) };
+    throw new Error(
+      `operation ${index} of type ${operation?.type} was answered with a result of type ${type}`,
+    );
+  });
+  return { revision: result.revision, succeeded: result.succeeded, responses };
+}
+
+function rangeFields(range: RangeOperation, result: RangeResult, form: Form): Document {
+  const { revision, count, more } = result;
+  if (range.countOnly === true) return { revision, count };
+  return { revision, count, more, keys: keyValueDocuments(result, form, range.keysOnly !== true) };
 }
 
 export function headDocument(head: ClusterHead): Document {

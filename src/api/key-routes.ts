@@ -6,7 +6,7 @@ import { checkPlainBody, readBody } from "./body.ts";
 import { type Condition, conditional, conditionOf, entityTag, evaluate } from "./conditions.ts";
 import { consistencyOf, consistencyParameters } from "./consistency.ts";
 import type { ApiContext, Handler } from "./context.ts";
-import { keyValueDocument, resultFields } from "./documents.ts";
+import { keyValueDocument, writeFields } from "./documents.ts";
 import { keyOf } from "./key-target.ts";
 import { documentForms, documentResponse, negotiate, rawFirst } from "./media.ts";
 import { flag, integer, keyBytes, parseQuery, queryOf } from "./query.ts";
@@ -55,7 +55,7 @@ async function putKey(api: ApiContext, c: Context): Promise<Response> {
   const result = writeResult(await api.service.kv.propose(commandOf(body, headers)), condition);
   const created =
     condition?.ifNoneMatch === "*" || (previous && result.type === "put" && result.previous === undefined);
-  return documentResponse(form, resultFields(result, form), created ? 201 : 200, {
+  return documentResponse(form, writeFields(result, form), created ? 201 : 200, {
     etag: entityTag(result.revision),
     "coracle-revision": String(result.revision),
   });
@@ -74,7 +74,7 @@ async function deleteKey(api: ApiContext, c: Context): Promise<Response> {
   const remove: DeleteOperation = { type: "delete", key, previous: query.prev === true };
   const body = condition === undefined ? remove : conditional(condition, key, remove);
   const result = writeResult(await api.service.kv.propose(commandOf(body, headers)), condition);
-  return documentResponse(form, resultFields(result, form), 200, {
+  return documentResponse(form, writeFields(result, form), 200, {
     "coracle-revision": String(result.revision),
   });
 }

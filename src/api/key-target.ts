@@ -34,14 +34,14 @@ export function keyOf(path: string, fromQuery: Uint8Array | undefined): Uint8Arr
       "The path has no key behind /v1/kv/; a key has at least one byte (the keys . and .. are given as ?key=).",
     );
   }
+  const plain = plainKey(encoded);
+  if (plain !== undefined) return plain;
   if (encoded.includes("#")) throw invalidArgument("The path has a # in it; write it as %23.");
   // One runtime resolves such segments before anybody sees them, the other does not: never guess.
-  if (encoded.includes(".") || encoded.includes("%2")) {
-    if (dotSegment.test(encoded)) {
-      throw invalidArgument(
-        "The path has a segment . or .., which URLs resolve; write / as %2F, or give the key as ?key=.",
-      );
-    }
+  if (dotSegment.test(encoded)) {
+    throw invalidArgument(
+      "The path has a segment . or .., which URLs resolve; write / as %2F, or give the key as ?key=.",
+    );
   }
   const key = decodePercent(encoded, false);
   if (key === null) {
@@ -50,4 +50,19 @@ export function keyOf(path: string, fromQuery: Uint8Array | undefined): Uint8Arr
     );
   }
   return checkKeyLength(key);
+}
+
+/** Most keys are short and have no char that means something in a URL: those take one pass. */
+function plainKey(encoded: string): Uint8Array | undefined {
+  const length = encoded.length;
+  if (length > 256) return undefined;
+  const key = new Uint8Array(length);
+  for (let i = 0; i < length; i++) {
+    const code = encoded.charCodeAt(i);
+    if (code === 37 || code === 35 || code > 126) return undefined; // % # and what is no ASCII
+    // A dot after a slash, or at the start, may be a dot segment.
+    if (code === 46 && (i === 0 || key[i - 1] === 47)) return undefined;
+    key[i] = code;
+  }
+  return key;
 }

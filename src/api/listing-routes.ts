@@ -6,7 +6,7 @@ import type { KeyRange } from "../kv/types.ts";
 import { consistencyOf, consistencyParameters } from "./consistency.ts";
 import type { ApiContext, Handler } from "./context.ts";
 import { type Cursor, cursorAfter, parseCursor } from "./cursor.ts";
-import { keyValueDocuments, resultFields } from "./documents.ts";
+import { keyValueDocuments, writeFields } from "./documents.ts";
 import { invalidArgument } from "./errors.ts";
 import { documentForms, documentResponse, type Item, negotiate } from "./media.ts";
 import { flag, integer, keyBytes, parseQuery, queryOf, textParameter } from "./query.ts";
@@ -151,7 +151,7 @@ async function deleteKeys(api: ApiContext, c: Context): Promise<Response> {
   const body = { type: "delete", ...spanOf(query), previous: query.prev === true } as const;
   const result = await api.service.kv.propose(commandOf(body, headers));
   if (result.type !== "delete") throw new Error(`a delete was answered with a result of type ${result.type}`);
-  return documentResponse(form, resultFields(result, form), 200, {
+  return documentResponse(form, writeFields(result, form), 200, {
     "coracle-revision": String(result.revision),
   });
 }

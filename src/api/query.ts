@@ -96,9 +96,10 @@ export function parseQuery<T extends Parameters>(
   schema: v.ObjectSchema<T, undefined>,
   query: string,
 ): Parsed<T> {
+  if (query === "") return withoutQuery(schema);
   const raw: Record<string, string> = Object.create(null);
   if (query.includes("#")) throw invalidArgument("The query has a # in it; write it as %23.");
-  for (const pair of query === "" ? [] : query.split("&")) {
+  for (const pair of query.split("&")) {
     if (pair === "") continue;
     const equals = pair.indexOf("=");
     const name = equals === -1 ? pair : pair.slice(0, equals);
@@ -110,6 +111,17 @@ export function parseQuery<T extends Parameters>(
   if (result.success) return result.output;
   const issue = result.issues[0];
   throw invalidArgument(`The parameter ${v.getDotPath(issue) ?? ""} ${issue.message}.`);
+}
+
+/** What each schema makes of no query: the most frequent case, worth no second run. */
+const parsedEmpty = new WeakMap<object, unknown>();
+
+function withoutQuery<T extends Parameters>(schema: v.ObjectSchema<T, undefined>): Parsed<T> {
+  const known = parsedEmpty.get(schema) as Parsed<T> | undefined;
+  if (known !== undefined) return known;
+  const parsed = v.parse(schema, {});
+  parsedEmpty.set(schema, parsed);
+  return parsed;
 }
 
 function unknownParameter(name: string, known: readonly string[]): CoracleError {

@@ -5,7 +5,7 @@ import { limits } from "../base/limits.ts";
 import type { Operation, TxnOperation } from "../kv/types.ts";
 import { readDocument } from "./body.ts";
 import type { ApiContext, Handler } from "./context.ts";
-import { resultFields } from "./documents.ts";
+import { txnFields } from "./documents.ts";
 import { documentForms, documentResponse, negotiate } from "./media.ts";
 import { parseQuery, queryOf } from "./query.ts";
 import { txnSchema } from "./txn-schema.ts";
@@ -30,7 +30,7 @@ async function runTxn(api: ApiContext, c: Context): Promise<Response> {
   const result = await api.service.kv.propose(commandOf(txn, request.headers));
   if (result.type !== "txn")
     throw new Error(`a transaction was answered with a result of type ${result.type}`);
-  return documentResponse(form, resultFields(result, form), 200, {
+  return documentResponse(form, txnFields(txn, result, form), 200, {
     "coracle-revision": String(result.revision),
   });
 }

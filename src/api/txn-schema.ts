@@ -26,12 +26,9 @@ const base64 = v.pipe(
 
 function wholeNumber(least: number, most: number = Number.MAX_SAFE_INTEGER) {
   const message = `must be a whole number from ${least} to ${most}`;
-  return v.pipe(
-    v.number(message),
-    v.safeInteger(message),
-    v.minValue(least, message),
-    v.maxValue(most, message),
-  );
+  // CBOR has integers of 64 bits.
+  const number = v.union([v.number(), v.pipe(v.bigint(), v.transform(Number))], message);
+  return v.pipe(number, v.safeInteger(message), v.minValue(least, message), v.maxValue(most, message));
 }
 const truth = v.boolean("must be true or false");
 
