@@ -292,7 +292,7 @@ export class KeyStore {
   }
 }
 
-function parseKeyRow(row: SqlValue[]): KeyRow {
+export function parseKeyRow(row: SqlValue[]): KeyRow {
   const [key, ...numbers] = row as [Uint8Array, ...number[]];
   return keyRow(key, numbers);
 }

@@ -28,7 +28,9 @@ const key = fc.constantFrom(
   new Uint8Array([0xc3]),
 );
 const value = fc.constantFrom(...["", "1", "2", "10", "a longer value"].map(utf8));
-const revision = fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, fc.integer({ min: -1, max: 40 }));
+// Histories are short: small revisions are the ones that exist.
+const written = fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: -1, max: 40 }));
+const revision = fc.oneof(fc.constant(0), written);
 
 const keyRange: fc.Arbitrary<KeyRange> = fc.oneof(
   fc.record({ key }),
@@ -124,7 +126,7 @@ const command: fc.Arbitrary<Command> = fc
       weight: 1,
       arbitrary: fc.record({
         type: fc.constant("compact" as const),
-        revision: fc.integer({ min: -1, max: 40 }),
+        revision: written,
       }),
     },
   )
@@ -237,7 +239,8 @@ test(`the state machine does what the model does (SEED=${seed} RUNS=${runs})`, {
           if (reopen) treated.reopen();
           assert.equal(treated.machine.hash(), hash, "neither compaction nor a restart changes the hash");
         }
-        while (!treated.machine.compactSlice(3).done);
+        while (!treated.machine.compactSlice(3).done) treated.machine.verify();
+        treated.machine.verify();
         assert.equal(treated.machine.compactionPending, false);
         checkContents(treated, model);
         for (const op of reads) assert.deepEqual(read(treated, op), model.range(op));

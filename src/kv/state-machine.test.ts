@@ -118,6 +118,30 @@ describe("damage", () => {
     }
   });
 
+  test("anywhere is found by a full check", () => {
+    const statements = [
+      "DELETE FROM key WHERE key = CAST('key1' AS BLOB)",
+      "UPDATE key SET key = CAST('key9' AS BLOB) WHERE key = CAST('key1' AS BLOB)",
+      "UPDATE history SET until = until + 1 WHERE seq = 2",
+      "DELETE FROM revision WHERE seq = 2",
+      "DELETE FROM revision WHERE seq = 21",
+      "UPDATE revision SET value = x'00' WHERE seq = 3",
+    ];
+    const whole = filled();
+    whole.run({ type: "compact", revision: 12 });
+    for (let done = false; !done; done = whole.machine.compactSlice(2).done) whole.machine.verify();
+    for (const statement of statements) {
+      const bench = filled();
+      bench.machine.verify();
+      bench.db.exec(statement);
+      assert.equal(
+        code(() => bench.machine.verify()),
+        "storage_damaged",
+        statement,
+      );
+    }
+  });
+
   test("met while applying stops the entry and leaves no trace", () => {
     const bench = filled();
     const { appliedIndex } = bench.machine;

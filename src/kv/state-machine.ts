@@ -19,6 +19,7 @@ import type {
   RangeResult,
   Refused,
 } from "./types.ts";
+import { verifyKeys } from "./verify.ts";
 
 /** A committed log entry, decoded. */
 export interface AppliedEntry {
@@ -227,6 +228,15 @@ export class StateMachine {
       this.#idempotency.removeExpired(rowsMax);
       return this.#compaction.slice(rowsMax);
     });
+  }
+
+  /**
+   * Reads and checks everything stored about keys. Takes time in proportion to the store.
+   *
+   * @throws CoracleError `storage_damaged` at the first thing that is wrong.
+   */
+  verify(): void {
+    this.#reading(() => verifyKeys(this.#db, this.#store, this.#state));
   }
 
   /** A hash of the logical state at the applied index, for comparison between members. */
