@@ -16,6 +16,8 @@ export interface DevMember {
 const stateFile = "dev.json";
 const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
 const stateSchema = v.object({
+  /** What was asked for; the ports themselves may be later ones. */
+  portBase: v.optional(port),
   members: v.pipe(
     v.array(v.object({ name: v.pipe(v.string(), v.regex(/^n\d$/)), clientPort: port, peerPort: port })),
     v.minLength(1),
@@ -42,18 +44,18 @@ export interface DevPlan {
  */
 export async function planMembers(plan: DevPlan): Promise<DevMember[]> {
   const path = join(plan.dataDir, stateFile);
-  const known = existsSync(path) ? readState(path) : undefined;
-  if (known === undefined) return newMembers(plan, path);
+  if (!existsSync(path)) return newMembers(plan, path);
+  const { members: known, portBase } = readState(path);
   if (known.length !== plan.members) {
     throw new CommandFailure(
       exitCodes.usage,
       `${plan.dataDir} holds a cluster of ${known.length} members; start it with --members ${known.length}, or begin anew with --fresh.`,
     );
   }
-  if (plan.portBase !== undefined && known[0]?.clientPort !== plan.portBase) {
+  if (plan.portBase !== undefined && plan.portBase !== portBase) {
     throw new CommandFailure(
       exitCodes.usage,
-      `The cluster in ${plan.dataDir} uses the ports from ${known[0]?.clientPort} on; leave out --port-base, or begin anew with --fresh.`,
+      `The cluster in ${plan.dataDir} was not made with --port-base ${plan.portBase}; leave that out, or begin anew with --fresh.`,
     );
   }
   const members = known.map((member) => ({ ...member, folder: join(plan.dataDir, member.name) }));
@@ -80,7 +82,7 @@ async function newMembers(plan: DevPlan, path: string): Promise<DevMember[]> {
   const state = members.map(({ name, clientPort, peerPort }) => ({ name, clientPort, peerPort }));
   try {
     mkdirSync(plan.dataDir, { recursive: true });
-    writeFileSync(path, `${JSON.stringify({ members: state }, null, 2)}\n`);
+    writeFileSync(path, `${JSON.stringify({ portBase: plan.portBase, members: state }, null, 2)}\n`);
   } catch (error) {
     throw new CommandFailure(
       exitCodes.failed,
@@ -92,7 +94,7 @@ async function newMembers(plan: DevPlan, path: string): Promise<DevMember[]> {
 
 function readState(path: string) {
   try {
-    return v.parse(stateSchema, JSON.parse(readFileSync(path, "utf8"))).members;
+    return v.parse(stateSchema, JSON.parse(readFileSync(path, "utf8")));
   } catch (error) {
     throw new CommandFailure(
       exitCodes.failed,
