@@ -32,8 +32,9 @@ export class FakeService implements Service {
   recording = true;
   revision = 1;
   failWith: unknown;
-  /** When given, calls wait for it. */
+  /** When given, calls wait for it, and tell so. */
   gate: Promise<void> | undefined;
+  onWaiting = (): void => {};
   readonly #versions = new Map<string, Version[]>();
   readonly #answers = new Map<string, OperationResult>();
 
@@ -54,7 +55,10 @@ export class FakeService implements Service {
   }
 
   async enter(): Promise<void> {
-    if (this.gate !== undefined) await this.gate;
+    if (this.gate !== undefined) {
+      this.onWaiting();
+      await this.gate;
+    }
     if (this.failWith === undefined) return;
     const failure = this.failWith;
     this.failWith = undefined;

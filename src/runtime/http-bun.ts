@@ -29,6 +29,8 @@ function listen(options: HttpServerOptions): Bun.Server<undefined> {
       idleTimeout: 0,
       maxRequestBodySize: bodyBytesMax,
       development: false,
+      // Outside development Bun would share the port with any other process that asks for it.
+      reusePort: false,
       fetch: options.fetch,
       error(error) {
         options.onError(error);

@@ -7,47 +7,45 @@ interface DenoServe {
     options: {
       readonly hostname: string;
       readonly port: number;
-      readonly signal: AbortSignal;
       readonly onListen: () => void;
       readonly onError: (error: unknown) => Response;
     },
     handler: (request: Request) => Response | Promise<Response>,
   ): {
     readonly addr: { readonly hostname: string; readonly port: number };
-    readonly finished: Promise<void>;
     shutdown(): Promise<void>;
   };
 }
 declare const Deno: DenoServe;
 
 export function serveOnDeno(options: HttpServerOptions): HttpServer {
-  const cutter = new AbortController();
-  const server = listen(options, cutter.signal);
+  const server = listen(options);
   let stopping = false;
   return {
     host: server.addr.hostname,
     port: server.addr.port,
     async stop(graceMs) {
-      if (stopping) {
-        cutter.abort();
-        return server.finished;
-      }
+      if (stopping) return;
       stopping = true;
-      const cut = setTimeout(() => cutter.abort(), graceMs);
-      await Promise.race([server.shutdown(), server.finished]);
-      clearTimeout(cut);
+      // Deno cannot cut connections of a server that is shutting down: the end of the process does.
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const grace = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, graceMs);
+      });
+      await Promise.race([server.shutdown(), grace]);
+      clearTimeout(timer);
     },
   };
 }
 
-function listen(options: HttpServerOptions, signal: AbortSignal): ReturnType<DenoServe["serve"]> {
+function listen(options: HttpServerOptions): ReturnType<DenoServe["serve"]> {
   const onError = (error: unknown): Response => {
     options.onError(error);
     return bareFailure();
   };
   try {
     const where = { hostname: options.host, port: options.port };
-    return Deno.serve({ ...where, signal, onListen: () => {}, onError }, options.fetch);
+    return Deno.serve({ ...where, onListen: () => {}, onError }, options.fetch);
   } catch (error) {
     throw listenError(error, options);
   }

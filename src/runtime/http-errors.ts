@@ -7,24 +7,20 @@ interface Address {
 
 /** Why an address cannot be listened on, as a sentence for the operator. */
 export function listenError(error: unknown, { host, port }: Address): CoracleError {
-  const text = messageOf(error);
   const code = typeof error === "object" && error !== null && "code" in error ? error.code : undefined;
-  if (code === "EADDRINUSE" || /in use/i.test(text)) {
-    return new CoracleError(
-      "config_invalid",
-      `Port ${port} on ${host} is in use by another process; choose another port by --listen-client, or stop that process.`,
-    );
-  }
-  if (code === "EACCES" || /permission denied/i.test(text)) {
-    return new CoracleError(
-      "config_invalid",
-      `Listening on port ${port} of ${host} is not permitted; choose one above 1023 by --listen-client.`,
-    );
-  }
-  return new CoracleError(
-    "config_invalid",
-    `Cannot listen on ${host}, port ${port} (${text}); check --listen-client.`,
-  );
+  const sentence = (): string => {
+    switch (code) {
+      case "EADDRINUSE":
+        return `Port ${port} on ${host} is in use by another process; choose another by --listen-client, or stop that process.`;
+      case "EACCES":
+        return `Listening on port ${port} of ${host} is not permitted; choose one above 1023 by --listen-client.`;
+      case "EADDRNOTAVAIL":
+        return `${host} is no address of this machine; choose one by --listen-client.`;
+      default:
+        return `Cannot listen on port ${port} of ${host} (${messageOf(error)}); choose another address by --listen-client.`;
+    }
+  };
+  return new CoracleError("config_invalid", sentence());
 }
 
 /** What a client sees when the app itself threw. */

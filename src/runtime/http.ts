@@ -13,8 +13,9 @@ export interface HttpServer {
   readonly host: string;
   readonly port: number;
   /**
-   * Takes no new connections, closes idle ones, lets answers in flight finish for `graceMs`, then
-   * cuts what is left. Resolves when every connection is closed. A second call cuts at once.
+   * Takes no new connections, closes idle ones, and lets answers in flight finish. Resolves when
+   * every connection is closed, or after `graceMs`: what is left is then cut, at the latest by the
+   * end of the process.
    */
   stop(graceMs: number): Promise<void>;
 }
