@@ -37,6 +37,7 @@ export function campaign(core: Core, transfer: boolean): void {
 
 function startElection(core: Core, transfer: boolean): void {
   becomeCandidate(core, transfer);
+  if (core.hastyTicks > 0) hurry(core, 2);
   requestVotes(core, false);
   // Its own vote counts when it is durable: `countOwnVote`.
 }
@@ -99,6 +100,7 @@ export function handleVoteRequest(core: Core, request: VoteRequest): void {
   };
   if (request.pre) {
     core.send(response);
+    if (core.role === "pre-candidate" && core.hastyTicks > 0) yieldTo(core, request);
     return;
   }
   assert(core.votedFor === nobody || core.votedFor === request.from, "would vote twice in one term");
@@ -107,6 +109,18 @@ export function handleVoteRequest(core: Core, request: VoteRequest): void {
   core.hastyTicks = 0;
   core.restartElectionTimer();
   core.sendAfterStored(response);
+}
+
+/**
+ * Two members saw the leader's connection close in the same moment: one of them gives way, so that
+ * they do not split the votes of the term to come. The one with the longer log, or else the smaller
+ * id, goes on.
+ */
+function yieldTo(core: Core, { from, lastIndex, lastTerm }: VoteRequest): void {
+  const equal = lastTerm === core.log.lastTerm && lastIndex === core.log.lastIndex;
+  if (equal && core.id < from) return;
+  becomeFollower(core, core.term, nobody);
+  hurry(core, 2);
 }
 
 /**

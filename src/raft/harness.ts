@@ -152,11 +152,13 @@ export class Harness {
     return dropped;
   }
 
-  /** Delivers and stores until nothing moves. */
-  settle(stepsMax = 10_000): void {
+  /** Delivers and stores until nothing moves; with `disks`, only these members' disks work. */
+  settle(stepsMax = 10_000, disks?: readonly MemberId[]): void {
     for (let steps = 0; steps < stepsMax; steps++) {
       let moved = false;
-      for (const member of this.up) if (member.store()) moved = true;
+      for (const member of this.up) {
+        if ((disks?.includes(member.id) ?? true) && member.store()) moved = true;
+      }
       if (this.network.length > 0) {
         this.deliverAt(0);
         moved = true;

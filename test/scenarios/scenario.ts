@@ -69,7 +69,7 @@ export class Scenario {
       case "network":
         return this.#cluster.network.map(describePacket);
       case "settle":
-        this.#cluster.settle();
+        this.#cluster.settle(10_000, words.length > 0 ? words.map(Number) : undefined);
         return [];
       case "store":
         for (const member of this.#members(words[0])) member.store(words[1] ? Number(words[1]) : undefined);
@@ -151,15 +151,16 @@ export class Scenario {
 
   /**
    * Without words all packets that wait now; else those that match one word each: `1>2`, `>2`,
-   * `1>`, or the beginning of a type. `n=2` takes only the first two of them.
+   * `1>`, or a type. `n=2` takes only the first two of them, `n=-1` the last.
    */
   #packets(words: string[], action: "deliver" | "drop" | "duplicate"): string[] {
     const harness = this.#cluster;
     const count = Number(words.find((word) => word.startsWith("n="))?.slice(2) ?? Number.POSITIVE_INFINITY);
     const filters = words.filter((word) => !word.startsWith("n="));
-    const picked = harness.network.filter((packet) => matches(packet, filters)).slice(0, count);
+    const picked = harness.network.filter((packet) => matches(packet, filters));
+    const chosen = count < 0 ? picked.slice(count) : picked.slice(0, count);
     const output: string[] = [];
-    for (const packet of picked) {
+    for (const packet of chosen) {
       const at = harness.network.indexOf(packet);
       const lost = harness.blocked.has(`${packet.from}>${packet.to}`) || !harness.members.get(packet.to)?.up;
       output.push(describePacket(packet) + (action === "drop" || lost ? " (lost)" : ""));
@@ -213,7 +214,7 @@ function matches(packet: Packet, filters: readonly string[]): boolean {
   const name = packet.type === "vote" && packet.pre ? "pre-vote" : packet.type;
   return filters.every((filter) => {
     const link = /^(\d*)>(\d*)$/.exec(filter);
-    if (!link) return name.startsWith(filter);
+    if (!link) return name === filter || name === `${filter}-transfer`;
     const [, from, to] = link;
     return (!from || packet.from === Number(from)) && (!to || packet.to === Number(to));
   });
