@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import * as v from "valibot";
-import { formatAddress, type HostPort, isLoopbackHost, isWildcardHost, parseAddress } from "./address.ts";
+import { type Address, formatAddress, parseAddress } from "../wire/address.ts";
+import { isLoopbackHost, isWildcardHost } from "./address.ts";
 import { serveOptions } from "./options.ts";
 import { type ConfigSources, invalid, readConfiguredFile, readSettings, type Settings } from "./settings.ts";
 import type { LogLevels } from "./values.ts";
@@ -15,8 +16,8 @@ export interface InitialMember {
 export interface ServeConfig {
   readonly name: string;
   readonly dataDir: string;
-  readonly listenClient: HostPort;
-  readonly listenPeer: HostPort;
+  readonly listenClient: Address;
+  readonly listenPeer: Address;
   /** `http://host:port`. */
   readonly advertiseClient: string;
   readonly advertisePeer: string;

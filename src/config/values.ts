@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { messageOf } from "../base/errors.ts";
 
 /**
  * Schemas for single option values. Each takes what flags and the environment give (text) and what a
@@ -13,7 +14,7 @@ export function parsed<T>(parse: (text: string) => T) {
       try {
         return parse(dataset.value);
       } catch (error) {
-        addIssue({ message: error instanceof Error ? error.message : String(error) });
+        addIssue({ message: messageOf(error).replace(/\.$/, "") });
         return NEVER;
       }
     }),
