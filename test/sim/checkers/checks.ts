@@ -1,0 +1,87 @@
+import type { MemberRecord } from "../../../src/base/members.ts";
+import type { StateMachine } from "../../../src/kv/state-machine.ts";
+import type { Command } from "../../../src/kv/types.ts";
+import type { PeerMessage } from "../../../src/peer/types.ts";
+import type { Coverage } from "../engine/coverage.ts";
+import type { Trace } from "../engine/trace.ts";
+import { Violation } from "../engine/violation.ts";
+import type { MemberProcess } from "../members/process.ts";
+import { CommittedLog } from "./committed-log.ts";
+import { RaftPromises } from "./raft-promises.ts";
+
+/** What must hold after every step of every member. A new checker of this kind is called from here. */
+export class Checks {
+  readonly committed: CommittedLog;
+  readonly #promises: RaftPromises;
+  readonly #coverage: Coverage;
+  readonly #trace: Trace;
+  readonly #seen = new WeakMap<MemberProcess, { commit: number; applied: number; term: number }>();
+
+  constructor(options: {
+    readonly coverage: Coverage;
+    readonly trace: Trace;
+    readonly marksOf: (command: Command) => readonly string[];
+    readonly members: readonly MemberRecord[];
+  }) {
+    this.#coverage = options.coverage;
+    this.#trace = options.trace;
+    this.committed = new CommittedLog({ firstIndex: 2, ...options });
+    this.#promises = new RaftPromises(this.committed, options.coverage);
+  }
+
+  observeLog(process: MemberProcess): void {
+    this.#promises.observeLog(process);
+  }
+
+  /** Watches a state machine from the moment that it was opened. */
+  observeState(process: MemberProcess, state: StateMachine): void {
+    const who = process.host.name;
+    this.committed.stands(who, state);
+    const apply = state.apply.bind(state);
+    state.apply = (entries) => {
+      const outcomes = apply(entries);
+      const last = entries[entries.length - 1];
+      if (last === undefined || !process.alive) return outcomes;
+      const term = process.ready ? process.node.raftStatus().term : last.term;
+      this.#trace.note("apply", process.host.number, last.index, last.term);
+      this.committed.applied(who, term, entries, outcomes);
+      this.committed.stands(who, state);
+      return outcomes;
+    };
+  }
+
+  sent(process: MemberProcess, message: PeerMessage): void {
+    this.#promises.sent(process, message);
+  }
+
+  /** After each event that a member worked off. */
+  afterStep(process: MemberProcess): void {
+    const { role, commit, applied, term, lastIndex, conf, id } = process.node.raftStatus();
+    const before = this.#seen.get(process);
+    if (before === undefined) {
+      this.#seen.set(process, { commit, applied, term });
+      return;
+    }
+    if (commit < before.commit || applied < before.applied || term < before.term) {
+      throw new Violation(
+        "monotonic",
+        `${process.host.name} went back from commit ${before.commit}, applied ${before.applied}, term ${before.term} to ${commit}, ${applied}, ${term}`,
+      );
+    }
+    if (applied > commit || commit > lastIndex) {
+      throw new Violation(
+        "order of indexes",
+        `${process.host.name} has applied ${applied}, commit ${commit}, last ${lastIndex}`,
+      );
+    }
+    if (term > before.term) {
+      this.#trace.note("term", process.host.number, term, 0, () => `${process.host.name} ${role} in term ${term}`);
+    }
+    if (role === "leader" && conf.voters.length === 1 && conf.voters[0] === id) {
+      this.#coverage.add("raft: lone leader at work");
+    }
+    before.commit = commit;
+    before.applied = applied;
+    before.term = term;
+  }
+}

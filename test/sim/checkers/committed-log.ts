@@ -1,0 +1,161 @@
+import type { MemberChange, MemberRecord } from "../../../src/base/members.ts";
+import type { AppliedEntry, ApplyOutcome, StateMachine } from "../../../src/kv/state-machine.ts";
+import type { Command } from "../../../src/kv/types.ts";
+import type { MemberId } from "../../../src/raft/types.ts";
+import { encodeBatch } from "../../../src/wire/commands.ts";
+import { encodeMembershipCommand } from "../../../src/wire/membership.ts";
+import type { Coverage } from "../engine/coverage.ts";
+import { Violation } from "../engine/violation.ts";
+import { ModelStore, resultText } from "./model-store.ts";
+
+interface Committed {
+  readonly term: number;
+  readonly digest: number;
+  /** A bound on the term in which it was committed. */
+  readonly commitTerm: number;
+  readonly revisionAfter: number;
+}
+
+/**
+ * The one log that all members must agree on, as it comes to light: whoever applies an index first
+ * fixes it. The entries are also applied to a model of the store.
+ */
+export class CommittedLog {
+  readonly model = new ModelStore();
+  readonly #entries = new Map<number, Committed>();
+  readonly #hashes = new Map<number, string>();
+  /** Commands in the order in which they took effect, by the unique value or key that they carry. */
+  readonly effective = new Set<string>();
+  /** The members as the newest committed entry leaves them. */
+  readonly members = new Map<MemberId, { readonly learner: boolean }>();
+  readonly #marksOf: (command: Command) => readonly string[];
+  readonly #coverage: Coverage;
+  readonly #firstIndex: number;
+  lastIndex: number;
+
+  constructor(options: {
+    readonly firstIndex: number;
+    readonly coverage: Coverage;
+    readonly marksOf: (command: Command) => readonly string[];
+    readonly members: readonly MemberRecord[];
+  }) {
+    for (const { id, learner } of options.members) this.members.set(id, { learner });
+    this.#firstIndex = options.firstIndex;
+    this.lastIndex = options.firstIndex - 1;
+    this.#coverage = options.coverage;
+    this.#marksOf = options.marksOf;
+  }
+
+  term(index: number): number | undefined {
+    return this.#entries.get(index)?.term;
+  }
+
+  /** Indexes that every leader of a later term than `term` must hold, newest last. */
+  *requiredOf(term: number, fromIndex: number): Iterable<{ readonly index: number; readonly term: number }> {
+    for (let index = Math.max(fromIndex, this.#firstIndex); index <= this.lastIndex; index++) {
+      const entry = this.#entries.get(index);
+      if (entry !== undefined && entry.commitTerm < term) yield { index, term: entry.term };
+    }
+  }
+
+  /** A member applied entries in one transaction. */
+  applied(
+    who: string,
+    raftTerm: number,
+    entries: readonly AppliedEntry[],
+    outcomes: readonly ApplyOutcome[],
+  ): void {
+    entries.forEach((entry, at) => {
+      const digest = digestOf(entry);
+      const known = this.#entries.get(entry.index);
+      if (known === undefined) {
+        this.#commit(who, entry, digest, raftTerm, outcomes[at]);
+      } else if (known.term !== entry.term || known.digest !== digest) {
+        throw new Violation(
+          "state machine safety",
+          `${who} applied another entry at ${entry.index} (term ${entry.term}) than was committed (term ${known.term})`,
+        );
+      }
+    });
+  }
+
+  #commit(
+    who: string,
+    entry: AppliedEntry,
+    digest: number,
+    raftTerm: number,
+    outcome: ApplyOutcome | undefined,
+  ): void {
+    const { index, term, content } = entry;
+    if (index !== this.lastIndex + 1) {
+      throw new Violation("committed log", `${who} applied ${index}, but the last index known is ${this.lastIndex}`);
+    }
+    this.lastIndex = index;
+    if (term < raftTerm) this.#coverage.add("raft: entry of an earlier term committed");
+    if (content.type === "batch" && outcome?.type === "batch") {
+      content.batch.commands.forEach((command, at) => {
+        const expected = this.model.apply(command);
+        for (const mark of this.#marksOf(command)) this.effective.add(mark);
+        const result = outcome.results[at];
+        const found = result === undefined ? "nothing" : resultText(result);
+        if (found !== resultText(expected)) {
+          throw new Violation(
+            "model of the store",
+            `${who} answered ${found} to command ${at} of entry ${index}; expected ${resultText(expected)}`,
+          );
+        }
+      });
+    } else if (content.type === "membership") {
+      this.#coverage.add(`membership: ${content.change.op} committed`);
+      if (outcome?.type === "membership" && outcome.refused === undefined) this.#change(content.change);
+    }
+    this.#entries.set(index, { term, digest, commitTerm: raftTerm, revisionAfter: this.model.revision });
+  }
+
+  #change(change: MemberChange): void {
+    switch (change.op) {
+      case "add-learner":
+        this.members.set(change.member.id, { learner: true });
+        return;
+      case "promote":
+        this.members.set(change.id, { learner: false });
+        return;
+      case "remove":
+        this.members.delete(change.id);
+        return;
+      case "update":
+        return;
+    }
+  }
+
+  /** A member's state stands at its applied index: it must be the same as everybody's. */
+  stands(who: string, state: StateMachine): void {
+    const index = state.appliedIndex;
+    if (index < this.#firstIndex) return;
+    const hash = state.hash();
+    const known = this.#hashes.get(index);
+    if (known === undefined) this.#hashes.set(index, hash);
+    else if (known !== hash) {
+      throw new Violation("state hash", `${who} holds state ${hash} at index ${index}, others ${known}`);
+    }
+    const entry = this.#entries.get(index);
+    if (entry === undefined) return;
+    if (entry.revisionAfter !== state.revision || entry.term !== state.appliedTerm) {
+      throw new Violation(
+        "applied index",
+        `${who} at index ${index} has revision ${state.revision} (expected ${entry.revisionAfter}) and term ${state.appliedTerm} (expected ${entry.term})`,
+      );
+    }
+  }
+}
+
+function digestOf({ content }: AppliedEntry): number {
+  switch (content.type) {
+    case "batch":
+      return Bun.hash.crc32(encodeBatch(content.batch));
+    case "membership":
+      return Bun.hash.crc32(encodeMembershipCommand({ change: content.change }));
+    case "noop":
+      return 0;
+  }
+}

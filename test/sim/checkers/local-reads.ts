@@ -1,0 +1,52 @@
+import type { RangeOperation, RangeResult } from "../../../src/kv/types.ts";
+import { Violation } from "../engine/violation.ts";
+import type { History } from "../workload/history.ts";
+import type { CommittedLog } from "./committed-log.ts";
+import { keyText } from "./model-store.ts";
+
+export interface LocalRead {
+  readonly who: string;
+  readonly request: RangeOperation;
+  readonly result: RangeResult;
+  readonly askedUs: number;
+  readonly calledUs: number;
+  /** How old the answer may be: 0 for a linearizable read, `undefined` for any age. */
+  readonly staleMs: number | undefined;
+  /** How fast the clock of the member ran that measured the age. */
+  readonly clockRate: number;
+}
+
+/**
+ * Every read, however stale it may be, must show the store exactly as it was at the revision that
+ * it names, and that revision must be as new as was asked for.
+ */
+export class LocalReads {
+  readonly #committed: CommittedLog;
+  readonly #history: History;
+
+  constructor(committed: CommittedLog, history: History) {
+    this.#committed = committed;
+    this.#history = history;
+  }
+
+  check({ who, request, result, calledUs, askedUs, staleMs, clockRate }: LocalRead): void {
+    const found = result.keys.map(keyText).join();
+    const expected = this.#committed.model.read(request, result.revision).map(keyText).join();
+    if (found !== expected) {
+      throw new Violation(
+        "read",
+        `${who} answered ${found || "nothing"} at revision ${result.revision}; the store then held ${expected || "nothing"}`,
+      );
+    }
+    if (staleMs === undefined) return;
+    // The member's clock may have been slower than true time while it measured.
+    const allowedUs = staleMs === 0 ? 0 : (staleMs * 1000) / Math.min(1, clockRate) + 1000;
+    const sinceUs = staleMs === 0 ? calledUs : askedUs - allowedUs;
+    const known = this.#history.revisionKnownAt(sinceUs);
+    if (result.revision >= known) return;
+    throw new Violation(
+      "stale read",
+      `${who} answered at revision ${result.revision}, but revision ${known} was known ${staleMs === 0 ? "before the read began" : `more than ${staleMs} ms before`}`,
+    );
+  }
+}

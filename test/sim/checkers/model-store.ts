@@ -1,0 +1,211 @@
+import { compareBytes, toHex } from "../../../src/base/bytes.ts";
+import type {
+  Command,
+  CommandBody,
+  CommandResult,
+  Compare,
+  KeyRange,
+  KeyValue,
+  Operation,
+  OperationResult,
+  RangeOperation,
+} from "../../../src/kv/types.ts";
+
+/** One state of a key: from `revision` on until the next. `undefined` in `value`: deleted. */
+interface Version {
+  readonly revision: number;
+  readonly value: KeyValue | undefined;
+}
+
+/**
+ * The store as a plain table of all that ever was, fed with the committed commands. It knows
+ * nothing of SQLite; what the members answer is held against it.
+ */
+export class ModelStore {
+  /** Per key (as hexadecimal, which sorts as the bytes do) its versions, oldest first. */
+  readonly #keys = new Map<string, Version[]>();
+  readonly #answers = new Map<string, CommandResult>();
+  #revision = 1;
+  #pending = false;
+  compactRevision = 0;
+
+  get revision(): number {
+    return this.#revision;
+  }
+
+  apply({ body, idempotencyKey }: Command): CommandResult {
+    if (idempotencyKey === undefined) return this.#execute(body);
+    const known = this.#answers.get(idempotencyKey);
+    if (known !== undefined) return known;
+    const result = this.#execute(body);
+    if (result.type !== "refused") this.#answers.set(idempotencyKey, result);
+    return result;
+  }
+
+  /** The live keys of a range as they stood at a revision, in key order. */
+  read(range: KeyRange, revision: number): KeyValue[] {
+    const found: KeyValue[] = [];
+    for (const versions of this.#inRange(range)) {
+      const value = at(versions, revision);
+      if (value !== undefined) found.push(value);
+    }
+    return found.sort((a, b) => compareBytes(a.key, b.key));
+  }
+
+  #inRange({ key, end }: KeyRange): Version[][] {
+    if (end === undefined) {
+      const versions = this.#keys.get(toHex(key));
+      return versions === undefined ? [] : [versions];
+    }
+    const from = toHex(key);
+    const to = end === null ? undefined : toHex(end);
+    const found: Version[][] = [];
+    for (const [name, versions] of this.#keys) {
+      if (name >= from && (to === undefined || name < to)) found.push(versions);
+    }
+    return found;
+  }
+
+  #execute(body: CommandBody): CommandResult {
+    this.#pending = false;
+    if (body.type === "compact") return this.#compact(body.revision);
+    const result = this.#operate(body, this.#revision);
+    if (this.#pending) this.#revision++;
+    return result;
+  }
+
+  #operate(operation: Operation, before: number): OperationResult {
+    switch (operation.type) {
+      case "put": {
+        const previous = this.#put(operation.key, operation.value);
+        const revision = this.#now;
+        return operation.previous && previous !== undefined
+          ? { type: "put", revision, previous }
+          : { type: "put", revision };
+      }
+      case "delete": {
+        const previous = this.read(operation, Number.POSITIVE_INFINITY);
+        for (const { key } of previous) this.#set(key, undefined);
+        const deleted = previous.length;
+        return { type: "delete", revision: this.#now, deleted, previous: operation.previous ? previous : [] };
+      }
+      case "range":
+        return this.#range(operation);
+      case "txn": {
+        const succeeded = operation.compare.every((compare) => this.#holds(compare, before));
+        const chosen = succeeded ? operation.success : operation.failure;
+        const responses = chosen.map((inner) => this.#operate(inner, before));
+        return { type: "txn", revision: this.#now, succeeded, responses };
+      }
+    }
+  }
+
+  #range(operation: RangeOperation): OperationResult {
+    const all = this.read(operation, operation.revision === 0 ? Number.POSITIVE_INFINITY : operation.revision);
+    const keys = operation.limit === 0 ? all : all.slice(0, operation.limit);
+    return { type: "range", revision: this.#now, keys, count: all.length, more: keys.length < all.length };
+  }
+
+  #compact(revision: number): CommandResult {
+    if (revision <= 0 || revision <= this.compactRevision || revision > this.#revision) {
+      const code = revision > this.#revision ? "revision_future" : "revision_compacted";
+      return { type: "refused", code, message: "" };
+    }
+    this.compactRevision = revision;
+    return { type: "compact", revision: this.#revision };
+  }
+
+  #holds({ target, result, operand, ...range }: Compare, before: number): boolean {
+    const found = this.read(range, before);
+    if (target === "value") {
+      return found.length > 0 && found.every(({ value }) => fits(result, compareBytes(value, operand as Uint8Array)));
+    }
+    const numbers = found.length === 0 ? [0] : found.map((found) => numberOf(found, target));
+    return numbers.every((number) => fits(result, number - (operand as number)));
+  }
+
+  /** The revision at which the running command writes or reads. */
+  get #now(): number {
+    return this.#pending ? this.#revision + 1 : this.#revision;
+  }
+
+  #put(key: Uint8Array, value: Uint8Array): KeyValue | undefined {
+    const versions = this.#keys.get(toHex(key));
+    const before = versions === undefined ? undefined : at(versions, Number.POSITIVE_INFINITY);
+    this.#pending = true;
+    const modRevision = this.#now;
+    this.#set(key, {
+      key,
+      value,
+      createRevision: before?.createRevision ?? modRevision,
+      modRevision,
+      version: (before?.version ?? 0) + 1,
+      lease: 0,
+    });
+    return before;
+  }
+
+  #set(key: Uint8Array, value: KeyValue | undefined): void {
+    this.#pending = true;
+    const name = toHex(key);
+    const versions = this.#keys.get(name);
+    if (versions === undefined) this.#keys.set(name, [{ revision: this.#now, value }]);
+    else versions.push({ revision: this.#now, value });
+  }
+}
+
+function at(versions: readonly Version[], revision: number): KeyValue | undefined {
+  for (let position = versions.length - 1; position >= 0; position--) {
+    const version = versions[position] as Version;
+    if (version.revision <= revision) return version.value;
+  }
+  return undefined;
+}
+
+function numberOf(found: KeyValue, target: Exclude<Compare["target"], "value">): number {
+  switch (target) {
+    case "version":
+      return found.version;
+    case "create":
+      return found.createRevision;
+    case "mod":
+      return found.modRevision;
+    case "lease":
+      return found.lease;
+  }
+}
+
+function fits(result: Compare["result"], difference: number): boolean {
+  switch (result) {
+    case "equal":
+      return difference === 0;
+    case "not-equal":
+      return difference !== 0;
+    case "greater":
+      return difference > 0;
+    case "less":
+      return difference < 0;
+  }
+}
+
+/** What a caller can see of a result, as text that is equal for equal results. */
+export function resultText(result: CommandResult): string {
+  switch (result.type) {
+    case "refused":
+      return `refused ${result.code}`;
+    case "compact":
+      return `compact @${result.revision}`;
+    case "put":
+      return `put @${result.revision}${result.previous === undefined ? "" : ` was ${keyText(result.previous)}`}`;
+    case "delete":
+      return `delete @${result.revision} ${result.deleted} ${result.previous.map(keyText).join()}`;
+    case "range":
+      return `range @${result.revision} ${result.count} ${result.more} ${result.keys.map(keyText).join()}`;
+    case "txn":
+      return `txn @${result.revision} ${result.succeeded} [${result.responses.map(resultText).join("; ")}]`;
+  }
+}
+
+export function keyText({ key, value, createRevision, modRevision, version }: KeyValue): string {
+  return `${toHex(key)}=${Bun.hash.crc32(value)}(${createRevision},${modRevision},${version})`;
+}

@@ -1,0 +1,158 @@
+import type { PeerMessage } from "../../../src/peer/types.ts";
+import type { RaftWrite } from "../../../src/raft/types.ts";
+import type { Coverage } from "../engine/coverage.ts";
+import { Violation } from "../engine/violation.ts";
+import type { MemberProcess } from "../members/process.ts";
+import type { CommittedLog } from "./committed-log.ts";
+
+/** What is durable of a member's log, as its disk reported it. */
+interface Durable {
+  term: number;
+  votedFor: number;
+  lastIndex: number;
+  /** Last indexes of the writes under way; a later cut lowers them. */
+  readonly pending: { last: number | undefined }[];
+}
+
+/** Rules of Raft that can be seen from outside: on the wire and on the disks. */
+export class RaftPromises {
+  readonly #leaders = new Map<number, number>();
+  /** The vote of a member in a term, whatever it forgot since. */
+  readonly #votes = new Map<string, number>();
+  readonly #durable = new Map<MemberProcess, Durable>();
+  readonly #log: CommittedLog;
+  readonly #coverage: Coverage;
+
+  constructor(log: CommittedLog, coverage: Coverage) {
+    this.#log = log;
+    this.#coverage = coverage;
+  }
+
+  /** Watches what becomes durable in the life of a process. */
+  observeLog(process: MemberProcess): void {
+    const { log } = process;
+    const { term, votedFor } = log.hardState;
+    const durable: Durable = { term, votedFor, lastIndex: log.lastIndex(), pending: [] };
+    this.#durable.set(process, durable);
+    process.onEnd.push(() => this.#durable.delete(process));
+    const write = log.write.bind(log);
+    log.write = (request, stored) => {
+      this.#cutBack(durable, request);
+      const last = { last: request.entries[request.entries.length - 1]?.index };
+      durable.pending.push(last);
+      write(request, (error) => {
+        durable.pending.splice(durable.pending.indexOf(last), 1);
+        if (error === undefined) note(durable, request, last.last);
+        stored(error);
+      });
+    };
+  }
+
+  /** What is cut away counts as durable no more from the moment that it is cut. */
+  #cutBack(durable: Durable, { entries, snapshot }: RaftWrite): void {
+    const first = entries[0];
+    if (first !== undefined) {
+      for (const write of durable.pending) {
+        if (write.last !== undefined && write.last >= first.index) write.last = first.index - 1;
+      }
+      if (first.index <= durable.lastIndex) {
+        this.#coverage.add("raft: conflicting entries cut");
+        durable.lastIndex = first.index - 1;
+      }
+    }
+    if (snapshot !== undefined) this.#coverage.add("snapshot: installed");
+  }
+
+  sent(process: MemberProcess, message: PeerMessage): void {
+    switch (message.type) {
+      case "append":
+      case "heartbeat":
+        this.#leads(process, message.from, message.term);
+        return;
+      case "append-response":
+        if (!message.rejected) this.#acknowledged(process, message.index);
+        else this.#coverage.add("raft: append rejected");
+        return;
+      case "vote-response":
+        this.#voted(process, message);
+        return;
+      case "vote":
+        this.#coverage.add(message.pre ? "raft: pre-vote asked" : "raft: vote asked");
+        if (message.transfer) this.#coverage.add("raft: vote asked after a transfer");
+        return;
+      case "forward":
+        this.#coverage.add("node: commands forwarded to the leader");
+        return;
+      case "read-index":
+        this.#coverage.add("node: read confirmed through the leader");
+        return;
+      default:
+        return;
+    }
+  }
+
+  #leads(process: MemberProcess, leader: number, term: number): void {
+    const known = this.#leaders.get(term);
+    if (known === leader) return;
+    if (known !== undefined) {
+      throw new Violation("election safety", `members ${known} and ${leader} both lead in term ${term}`);
+    }
+    this.#leaders.set(term, leader);
+    this.#coverage.add("raft: leader elected");
+    this.#leaderComplete(process, term);
+  }
+
+  /** Leader completeness (thesis figure 3.2), as far as it is known what was committed before. */
+  #leaderComplete(process: MemberProcess, term: number): void {
+    const { log } = process;
+    for (const required of this.#log.requiredOf(term, log.firstIndex())) {
+      const found = log.term(required.index);
+      if (found === required.term) continue;
+      throw new Violation(
+        "leader completeness",
+        `${process.host.name} leads in term ${term} without committed entry ${required.index} of term ${required.term} (it has ${found})`,
+      );
+    }
+  }
+
+  #acknowledged(process: MemberProcess, index: number): void {
+    const durable = this.#durable.get(process);
+    if (durable === undefined || index <= durable.lastIndex) return;
+    throw new Violation(
+      "durability",
+      `${process.host.name} acknowledged entry ${index}, but only ${durable.lastIndex} is on its disk`,
+    );
+  }
+
+  #voted(process: MemberProcess, message: Extract<PeerMessage, { type: "vote-response" }>): void {
+    if (message.pre || !message.granted) {
+      if (!message.granted) this.#coverage.add(message.pre ? "raft: pre-vote refused" : "raft: vote refused");
+      return;
+    }
+    const durable = this.#durable.get(process);
+    if (durable !== undefined && (durable.term !== message.term || durable.votedFor !== message.to)) {
+      throw new Violation(
+        "durability",
+        `${process.host.name} gave its vote in term ${message.term} to ${message.to}, but its disk says ${durable.votedFor} in ${durable.term}`,
+      );
+    }
+    const key = `${message.from}/${message.term}`;
+    const known = this.#votes.get(key);
+    if (known !== undefined && known !== message.to) {
+      throw new Violation(
+        "election safety",
+        `${process.host.name} voted for ${known} and for ${message.to} in term ${message.term}`,
+      );
+    }
+    this.#votes.set(key, message.to);
+  }
+}
+
+function note(durable: Durable, { hardState, snapshot }: RaftWrite, last: number | undefined): void {
+  if (hardState !== undefined) {
+    durable.term = hardState.term;
+    durable.votedFor = hardState.votedFor;
+  }
+  if (snapshot !== undefined) durable.lastIndex = Math.max(durable.lastIndex, snapshot.index);
+  if (last !== undefined) durable.lastIndex = last;
+}

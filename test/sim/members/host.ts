@@ -1,0 +1,180 @@
+import type { Random } from "../../../src/base/prng.ts";
+import { StateMachine } from "../../../src/kv/state-machine.ts";
+import type { Membership } from "../../../src/kv/types.ts";
+import type { JoinAnswer } from "../../../src/node/membership.ts";
+import type { MemberId } from "../../../src/raft/types.ts";
+import { MemoryLogDisk } from "../../../src/storage/memory-disk.ts";
+import { supportedVersions, type VersionRange } from "../../../src/wire/protocol.ts";
+import type { Disk } from "../disk/disk.ts";
+import { SqliteFile } from "../disk/sim-sqlite.ts";
+import type { MachineClock } from "../engine/sim-clock.ts";
+import type { HostNumber } from "../network/conditions.ts";
+import { joinCluster } from "./join.ts";
+import { MemberProcess } from "./process.ts";
+import type { World } from "./world.ts";
+
+/** What everybody holds as applied when a cluster begins: the bootstrap. */
+const bootstrapIndex = 1;
+const bootstrapTerm = 1;
+
+/** A machine: its disk and clock, and now and then a process that is a member. */
+export class Host {
+  readonly world: World;
+  readonly number: HostNumber;
+  readonly name: string;
+  readonly address: string;
+  readonly disk: Disk;
+  readonly clock: MachineClock;
+  readonly random: Random;
+  versions: VersionRange = supportedVersions;
+  process: MemberProcess | undefined;
+  /** Out of service for good, or until it joins anew. */
+  retired = false;
+  /** Bits on its disk were flipped. */
+  damaged = false;
+  /** Faults that keep it down. */
+  #heldDown = 0;
+
+  constructor(options: {
+    readonly world: World;
+    readonly number: HostNumber;
+    readonly disk: Disk;
+    readonly clock: MachineClock;
+    readonly random: Random;
+  }) {
+    this.world = options.world;
+    this.number = options.number;
+    this.name = `n${options.number}`;
+    this.address = `host${options.number}:2380`;
+    this.disk = options.disk;
+    this.clock = options.clock;
+    this.random = options.random;
+  }
+
+  /** Its first start as one of those that make a new cluster. */
+  bootstrap(membership: Membership, memberId: MemberId): void {
+    this.#createDisk(memberId, membership, bootstrapIndex, bootstrapTerm);
+  }
+
+  /** It was admitted, and waits for its first snapshot. */
+  joined(answer: JoinAnswer): void {
+    const { clusterId, memberId, members } = answer;
+    // It knows whom to talk to; what it holds is nothing.
+    this.#createDisk(memberId, { clusterId, members, removed: [] }, 0, 0);
+  }
+
+  #createDisk(memberId: MemberId, membership: Membership, index: number, term: number): void {
+    const { disk } = this;
+    disk.identity = { clusterId: membership.clusterId, memberId, name: this.name };
+    disk.state = new SqliteFile();
+    const database = disk.state.open({ committed: () => {}, full: () => false });
+    StateMachine.create(database, { membership, index, term });
+    disk.state.seal();
+    disk.log = new MemoryLogDisk({ index, term, hardState: { term, votedFor: 0, commit: index } });
+  }
+
+  get running(): boolean {
+    return this.process?.alive === true;
+  }
+
+  /** Takes part, and is not stopped by a signal. */
+  get active(): boolean {
+    return this.process?.ready === true && this.process.stoppedSinceUs === undefined;
+  }
+
+  get isLeader(): boolean {
+    return this.active && this.process?.node.raftStatus().role === "leader";
+  }
+
+  start(): void {
+    if (this.running || this.retired || this.#heldDown > 0) return;
+    if (this.disk.identity === undefined) {
+      joinCluster(this);
+      return;
+    }
+    this.disk.trouble.crashAfterCommits = 0;
+    this.world.trace.note("start", this.number, this.disk.identity.memberId);
+    const process = new MemberProcess(this);
+    this.process = process;
+    process.start();
+  }
+
+  /** kill -9. */
+  kill(): void {
+    const { process } = this;
+    if (process?.alive !== true) return;
+    this.#ended(process);
+    this.disk.processKilled();
+    process.transport.killed();
+  }
+
+  losePower(): void {
+    const { process } = this;
+    if (process?.alive === true) {
+      this.#ended(process);
+      process.transport.vanished();
+    }
+    const lost = this.disk.powerLost();
+    if (lost > 0) this.world.coverage.add("power loss: commits of state.db lost", lost);
+  }
+
+  /** The process stopped itself; its supervisor starts it again. */
+  failed(): void {
+    this.kill();
+    this.disk.trouble.failing = false;
+    this.startLater(300 + this.random.below(700));
+  }
+
+  startLater(delayMs: number): void {
+    this.world.scheduler.afterMs(delayMs, () => this.start());
+  }
+
+  /** Kept down by a fault. */
+  get heldDown(): boolean {
+    return this.#heldDown > 0;
+  }
+
+  holdDown(): void {
+    this.#heldDown++;
+  }
+
+  letUp(): void {
+    this.#heldDown--;
+    if (this.#heldDown === 0) this.start();
+  }
+
+  /** SIGTERM, and a start some time later. */
+  restartGracefully(delayMs: number): void {
+    const { process } = this;
+    if (process === undefined || !this.active) return;
+    process.run(() => {
+      void process.node.stop(1000).then(async () => {
+        await process.log.close();
+        if (!process.alive) return;
+        this.world.coverage.add("process: clean stop");
+        this.kill();
+        this.startLater(delayMs);
+      });
+    });
+  }
+
+  retire(process: MemberProcess): void {
+    if (this.process !== process) return;
+    this.world.trace.note("retired", this.number);
+    this.kill();
+    this.retired = true;
+  }
+
+  /** The disk is lost; a new one is empty. */
+  wipe(): void {
+    this.kill();
+    this.disk.wipe();
+    this.retired = false;
+  }
+
+  #ended(process: MemberProcess): void {
+    process.alive = false;
+    this.world.trace.note("end", this.number);
+    for (const action of process.onEnd.splice(0)) action();
+  }
+}

@@ -1,0 +1,30 @@
+import type { NodeOptions } from "../../../src/node/options.ts";
+import type { MemberId } from "../../../src/raft/types.ts";
+import type { Checks } from "../checkers/checks.ts";
+import type { Coverage } from "../engine/coverage.ts";
+import type { Scheduler } from "../engine/scheduler.ts";
+import type { Trace } from "../engine/trace.ts";
+import type { Conditions } from "../network/conditions.ts";
+import type { Network } from "../network/network.ts";
+import type { Host } from "./host.ts";
+
+/** What all machines of a simulation share. */
+export interface World {
+  readonly scheduler: Scheduler;
+  readonly network: Network;
+  readonly conditions: Conditions;
+  readonly coverage: Coverage;
+  readonly trace: Trace;
+  readonly checks: Checks;
+  readonly nodeOptions: NodeOptions;
+  readonly hosts: readonly Host[];
+  /** Machines that ask to be admitted just now. */
+  readonly joining: Set<Host>;
+  newId(): MemberId;
+  /** Whether a voter may be removed without a risk that no majority is ever left. */
+  mayRemoveVoter(): boolean;
+  /** Whether a member's disk may be lost for good without that risk. */
+  mayLoseDisk(): boolean;
+  /** A removal was asked for, and may take effect now or at any later time. */
+  removalAsked(id: MemberId): void;
+}

@@ -1,0 +1,52 @@
+import type { NodeOptions } from "../../src/node/options.ts";
+import { between, chance, pick, stream } from "./engine/streams.ts";
+
+/** What a seed decides about the cluster before anything happens. */
+export interface Profile {
+  readonly seed: number;
+  readonly members: number;
+  /** Machines that may join later. */
+  readonly spares: number;
+  readonly clients: number;
+  readonly thinkMs: number;
+  readonly padding: number;
+  readonly faultsUntilMs: number;
+  readonly networkMs: number;
+  readonly fsyncMs: number;
+  readonly silenceMs: number;
+  readonly snapshotChunkBytes: number;
+  readonly node: NodeOptions;
+  /** A minority of the voters stays down while the others must make progress. */
+  readonly minorityStaysDown: boolean;
+}
+
+export function profileOf(seed: number): Profile {
+  const random = stream(seed, "profile");
+  const heartbeatMs = pick(random, [20, 50, 100]);
+  const smallLog = chance(random, 0.75);
+  return {
+    seed,
+    members: pick(random, [1, 2, 3, 3, 3, 3, 3, 4, 5]),
+    spares: pick(random, [0, 1, 1, 2]),
+    clients: 1 + random.below(5),
+    thinkMs: pick(random, [10, 40, 120]),
+    padding: pick(random, [0, 0, 60, 900]),
+    faultsUntilMs: between(random, 3000, 12_000),
+    networkMs: pick(random, [0.3, 1, 5]),
+    fsyncMs: pick(random, [0.3, 2, 8]),
+    silenceMs: pick(random, [600, 1500, 3000]),
+    snapshotChunkBytes: pick(random, [4, 16, 64]) * 1024,
+    minorityStaysDown: chance(random, 0.3),
+    node: {
+      heartbeatMs,
+      electionMs: heartbeatMs * 10,
+      requestTimeoutMs: 2500,
+      leaderWaitMs: 1200,
+      logEntriesMax: smallLog ? pick(random, [8, 20, 60]) : 100_000,
+      logBytesMax: smallLog && chance(random, 0.3) ? 8 * 1024 : 64 * 1024 * 1024,
+      logTailEntries: pick(random, [0, 2, 10]),
+      valueBytesMax: 1_572_864,
+      ...(chance(random, 0.15) ? { removeDeadAfterMs: 4000 } : {}),
+    },
+  };
+}

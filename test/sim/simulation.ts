@@ -1,0 +1,330 @@
+import type { MemberRecord } from "../../src/base/members.ts";
+import type { MemberId } from "../../src/raft/types.ts";
+import { Checks } from "./checkers/checks.ts";
+import { checkHistory } from "./checkers/history-checks.ts";
+import { LocalReads } from "./checkers/local-reads.ts";
+import { checkStores } from "./checkers/stores.ts";
+import { Disk } from "./disk/disk.ts";
+import { Coverage } from "./engine/coverage.ts";
+import { Scheduler } from "./engine/scheduler.ts";
+import { MachineClock } from "./engine/sim-clock.ts";
+import { between, stream } from "./engine/streams.ts";
+import { Trace } from "./engine/trace.ts";
+import { Violation } from "./engine/violation.ts";
+import { FaultRunner, planFaults } from "./faults/schedule.ts";
+import type { Fault } from "./faults/types.ts";
+import { Host } from "./members/host.ts";
+import type { World } from "./members/world.ts";
+import { Conditions } from "./network/conditions.ts";
+import { Network } from "./network/network.ts";
+import { type Profile, profileOf } from "./profile.ts";
+import { Client } from "./workload/client.ts";
+import { marksOf } from "./workload/commands.ts";
+import { History } from "./workload/history.ts";
+import { finalReads, probe } from "./workload/plans.ts";
+
+/** Within this time after the faults stopped, every healthy member must have carried out a write. */
+const progressMsMax = 20_000;
+/** Within this time after the clients stopped, all healthy members must be alike. */
+const convergeMsMax = 20_000;
+
+export interface RunOptions {
+  readonly seed: number;
+  /** Instead of the seed's own schedule. */
+  readonly faults?: readonly Fault[];
+  readonly print?: (line: string) => void;
+}
+
+export interface RunResult {
+  readonly seed: number;
+  readonly traceHash: string;
+  readonly events: number;
+  readonly simulatedMs: number;
+  readonly coverage: Coverage;
+  readonly failure: { readonly checker: string; readonly message: string } | undefined;
+}
+
+export function faultsOf(seed: number): Fault[] {
+  return planFaults(seed, profileOf(seed).faultsUntilMs);
+}
+
+/** Runs one seed from its first event to its verdict. */
+export function runSeed(options: RunOptions): RunResult {
+  const simulation = new Simulation(options);
+  const failure = simulation.run();
+  return {
+    seed: options.seed,
+    traceHash: simulation.trace.hash,
+    events: simulation.scheduler.events,
+    simulatedMs: simulation.scheduler.nowMs,
+    coverage: simulation.coverage,
+    failure,
+  };
+}
+
+class Simulation implements World {
+  readonly profile: Profile;
+  readonly scheduler = new Scheduler();
+  readonly coverage = new Coverage();
+  readonly trace: Trace;
+  readonly conditions: Conditions;
+  readonly network: Network;
+  readonly checks: Checks;
+  readonly hosts: Host[] = [];
+  readonly joining = new Set<Host>();
+  readonly #faults: readonly Fault[];
+  readonly #history = new History();
+  readonly #clients: Client[] = [];
+  readonly #localReads: LocalReads;
+  readonly #ids;
+  readonly #removalsAsked = new Set<MemberId>();
+
+  constructor({ seed, faults, print }: RunOptions) {
+    this.profile = profileOf(seed);
+    this.#faults = faults ?? faultsOf(seed);
+    this.#ids = stream(seed, "ids");
+    const { scheduler, coverage, profile } = this;
+    this.trace = new Trace(() => scheduler.nowMs, print);
+    this.conditions = new Conditions(stream(seed, "network"), profile.networkMs, () => scheduler.nowUs);
+    this.network = new Network({
+      scheduler,
+      conditions: this.conditions,
+      coverage,
+      random: stream(seed, "connections"),
+      snapshotChunkBytes: profile.snapshotChunkBytes,
+      silenceMs: profile.silenceMs,
+    });
+    const members = this.#createHosts();
+    this.checks = new Checks({ coverage, trace: this.trace, marksOf, members });
+    this.network.onSend = (from, message) => {
+      this.trace.note(message.type, from.host, "term" in message ? message.term : 0, from.memberId | 0, () => {
+        return `n${from.host} ${JSON.stringify(message, (name, value) => (name === "data" || name === "commands" ? "..." : value))}`;
+      });
+      const process = this.hosts[from.host]?.process;
+      if (process !== undefined) this.checks.sent(process, message);
+    };
+    this.#localReads = new LocalReads(this.checks.committed, this.#history);
+    this.#createClients();
+  }
+
+  get nodeOptions() {
+    return this.profile.node;
+  }
+
+  newId(): MemberId {
+    return 1000 + this.#ids.below(1_000_000_000);
+  }
+
+  mayRemoveVoter(): boolean {
+    return this.#lost() === 0;
+  }
+
+  mayLoseDisk(): boolean {
+    const { members } = this.checks.committed;
+    const voters = [...members].filter(([, { learner }]) => !learner).length;
+    const leaving = [...this.#removalsAsked].filter((id) => members.has(id)).length;
+    return this.#lost() === 0 && voters - leaving >= 3;
+  }
+
+  removalAsked(id: MemberId): void {
+    this.#removalsAsked.add(id);
+  }
+
+  /** Members whose data no machine holds. */
+  #lost(): number {
+    const held = new Set(this.hosts.map(({ disk }) => disk.identity?.memberId));
+    return [...this.checks.committed.members.keys()].filter((id) => !held.has(id)).length;
+  }
+
+  run(): RunResult["failure"] {
+    try {
+      this.#safetyPhase();
+      this.#livenessPhase();
+      this.#convergencePhase();
+      checkHistory(this.#history, this.checks.committed.effective, this.coverage);
+      return undefined;
+    } catch (error) {
+      if (error instanceof Violation) return { checker: error.checker, message: error.message };
+      return { checker: "crash", message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+    } finally {
+      for (const { disk } of this.hosts) disk.state?.discard();
+    }
+  }
+
+  #createHosts(): MemberRecord[] {
+    const { seed, members: memberCount, spares, fsyncMs } = this.profile;
+    for (let number = 0; number < memberCount + spares; number++) {
+      const random = stream(seed, `host ${number}`);
+      this.hosts.push(
+        new Host({
+          world: this,
+          number,
+          disk: new Disk(stream(seed, `disk ${number}`), fsyncMs),
+          clock: new MachineClock(this.scheduler, {
+            startMs: between(random, 0, 1e6),
+            wallOffsetMs: between(random, -2000, 2000),
+          }),
+          random,
+        }),
+      );
+    }
+    const founders = this.hosts.slice(0, memberCount);
+    const members = founders
+      .map((host): MemberRecord => {
+        return { id: this.newId(), name: host.name, peerAddress: host.address, clientUrls: [], grpcUrls: [], learner: false };
+      })
+      .sort((a, b) => a.id - b.id);
+    for (const host of founders) {
+      const own = members.find(({ name }) => name === host.name);
+      host.bootstrap({ clusterId: 7, members, removed: [] }, own?.id ?? 0);
+      host.startLater(between(host.random, 0, 300));
+    }
+    return members;
+  }
+
+  #createClients(): void {
+    const { seed, clients, thinkMs, padding } = this.profile;
+    for (let number = 0; number < clients; number++) {
+      const client = new Client({
+        world: this,
+        history: this.#history,
+        localReads: this.#localReads,
+        number,
+        random: stream(seed, `client ${number}`),
+        thinkMs,
+        padding,
+      });
+      this.#clients.push(client);
+      client.start();
+    }
+  }
+
+  #until(ms: number, done?: () => boolean): void {
+    this.scheduler.run(ms * 1000, nothing, done);
+  }
+
+  #safetyPhase(): void {
+    const faults = new FaultRunner(this);
+    faults.plan(this.#faults);
+    this.#until(this.profile.faultsUntilMs);
+    this.trace.note("faults-stop");
+    faults.stop();
+  }
+
+  /** The machines of members that take part from now on: a majority of the voters at least. */
+  #healthy(): Host[] {
+    const { members } = this.checks.committed;
+    return this.hosts.filter(({ disk, retired }) => {
+      return !retired && disk.identity !== undefined && members.has(disk.identity.memberId);
+    });
+  }
+
+  #leaveMinorityDown(): void {
+    if (!this.profile.minorityStaysDown) return;
+    const { members } = this.checks.committed;
+    const voters = [...members].filter(([, { learner }]) => !learner).map(([id]) => id);
+    let spare = Math.floor((voters.length - 1) / 2) - this.#lost();
+    for (const host of this.#healthy()) {
+      const id = host.disk.identity?.memberId;
+      if (spare <= 0 || id === undefined || !voters.includes(id)) continue;
+      this.coverage.add("liveness: minority stays down");
+      host.holdDown();
+      host.losePower();
+      spare--;
+    }
+  }
+
+  #livenessPhase(): void {
+    this.#leaveMinorityDown();
+    const startMs = this.scheduler.nowMs;
+    const prober = this.#extraClient("prober");
+    const proven = new Set<Host>();
+    const missing = (): Host[] => this.#healthy().filter((host) => !host.heldDown && !proven.has(host));
+    let round = 0;
+    const next = (): void => {
+      const waiting = missing();
+      const host = waiting[round++ % Math.max(1, waiting.length)];
+      if (host === undefined) return;
+      prober.perform(probe(prober.mark(), "a"), host, (ending) => {
+        if (ending.type === "done") proven.add(host);
+        this.scheduler.afterMs(20, next);
+      });
+    };
+    next();
+    this.#until(startMs + progressMsMax, () => missing().length === 0);
+    const stuck = missing();
+    const tookMs = this.scheduler.nowMs - startMs;
+    this.coverage.add(tookMs < 5000 ? "liveness: within 5 s" : "liveness: later than 5 s");
+    if (stuck.length === 0) return;
+    throw new Violation("liveness", `no write through ${stuck.map(describeHost).join("; ")} in ${progressMsMax} ms`);
+  }
+
+  #convergencePhase(): void {
+    for (const client of this.#clients) client.stop();
+    const startMs = this.scheduler.nowMs;
+    const alike = (): boolean => {
+      if (!this.#clients.every((client) => client.idle) || this.joining.size > 0) return false;
+      const last = this.checks.committed.lastIndex;
+      return this.#healthy().every((host) => host.heldDown || (host.active && host.process?.appliedIndex === last));
+    };
+    let quietSinceMs = Number.POSITIVE_INFINITY;
+    this.#until(startMs + convergeMsMax, () => {
+      if (!alike()) quietSinceMs = Number.POSITIVE_INFINITY;
+      else quietSinceMs = Math.min(quietSinceMs, this.scheduler.nowMs);
+      return this.scheduler.nowMs - quietSinceMs > 300;
+    });
+    if (!alike()) {
+      const { lastIndex } = this.checks.committed;
+      const busy = this.#clients.filter((client) => !client.idle).length;
+      throw new Violation(
+        "convergence",
+        `${busy} clients wait, ${this.joining.size} machines join, index ${lastIndex}: ${this.#healthy().map(describeHost).join("; ")}`,
+      );
+    }
+    this.#readEverything();
+    checkStores(this.#healthy(), this.checks.committed);
+  }
+
+  #readEverything(): void {
+    const reader = this.#extraClient("reader");
+    const reads = this.#healthy()
+      .filter((host) => host.active)
+      .flatMap((host) => finalReads().map((plan) => ({ host, plan })));
+    let done = 0;
+    const next = (): void => {
+      const read = reads[done];
+      if (read === undefined) return;
+      reader.perform(read.plan, read.host, (ending) => {
+        if (ending.type === "done") done++;
+        next();
+      });
+    };
+    next();
+    this.#until(this.scheduler.nowMs + convergeMsMax, () => done === reads.length);
+    if (done < reads.length) {
+      throw new Violation("liveness", `a read through ${reads[done]?.host.name} found no answer when all was well`);
+    }
+  }
+
+  #extraClient(name: string): Client {
+    return new Client({
+      world: this,
+      history: this.#history,
+      localReads: this.#localReads,
+      number: name === "prober" ? 90 : 91,
+      random: stream(this.profile.seed, name),
+      thinkMs: 0,
+      padding: this.profile.padding,
+    });
+  }
+}
+
+function nothing(): void {}
+
+function describeHost(host: Host): string {
+  const { process } = host;
+  if (process?.ready !== true) return `${host.name} (${host.retired ? "retired" : host.running ? "starting" : "down"})`;
+  const { role, term, leader, commit, applied, lastIndex, conf } = process.node.raftStatus();
+  const stopped = process.stoppedSinceUs === undefined ? "" : ", stopped";
+  return `${host.name} (${process.memberId}: ${role} in term ${term}, leader ${leader}, applied ${applied} of ${commit} of ${lastIndex}, voters ${conf.voters.join("+")}, learners ${conf.learners.join("+")}${stopped})`;
+}

@@ -1,0 +1,234 @@
+import { CoracleError } from "../../../src/base/errors.ts";
+import type { Random } from "../../../src/base/prng.ts";
+import type { Command } from "../../../src/kv/types.ts";
+import type { StoreOutput } from "../checkers/store-model.ts";
+import { between, chance, latency, pick } from "../engine/streams.ts";
+import { Violation } from "../engine/violation.ts";
+import type { Host } from "../members/host.ts";
+import type { MemberProcess } from "../members/process.ts";
+import type { World } from "../members/world.ts";
+import { commandOf, outputOf, rangeOf, seenOf } from "./commands.ts";
+import type { Ending, History, RecordedOperation } from "./history.ts";
+import { type Memory, nextPlan, type Plan } from "./plans.ts";
+import type { LocalReads } from "../checkers/local-reads.ts";
+
+/** A client gives up waiting for an answer after this long. */
+const patienceMs = 5000;
+const notProposedCodes = new Set(["no_leader", "not_proposed", "overloaded", "quota_exceeded", "shutting_down"]);
+
+/** What one attempt brought. */
+type Attempt = Ending | { readonly type: "done"; readonly output: StoreOutput };
+
+export interface ClientOptions {
+  readonly world: World;
+  readonly history: History;
+  readonly localReads: LocalReads;
+  readonly number: number;
+  readonly random: Random;
+  readonly thinkMs: number;
+  /** Bytes added to each value. */
+  readonly padding: number;
+}
+
+/** A client with a plan of its own: one operation at a time, through any member. */
+export class Client {
+  readonly #options: ClientOptions;
+  readonly #memory: Memory = new Map();
+  #marks = 0;
+  #idle = true;
+  #stopped = false;
+  #affinity: Host | undefined;
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+  }
+
+  /** Whether nothing is under way. */
+  get idle(): boolean {
+    return this.#idle;
+  }
+
+  start(): void {
+    this.#think();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  mark(): string {
+    return `${this.#options.number}.${this.#marks++}`;
+  }
+
+  #think(): void {
+    const { world, random, thinkMs } = this.#options;
+    world.scheduler.afterMs(latency(random, thinkMs), () => {
+      if (this.#stopped || !this.#idle) return;
+      const plan = nextPlan({ random, memory: this.#memory, mark: () => this.mark() });
+      this.perform(plan, undefined, () => this.#think());
+    });
+  }
+
+  /** Does one operation, through `via` or any member, and records it. */
+  perform(plan: Plan, via: Host | undefined, then: (ending: Ending) => void): void {
+    const { history, world } = this.#options;
+    this.#idle = false;
+    const operation = history.call({
+      client: this.#options.number,
+      object: plan.object,
+      input: plan.input,
+      writes: plan.way === "command",
+      stale: plan.way === "serializable" || plan.way === "bounded",
+      marks: plan.marks,
+      calledUs: world.scheduler.nowUs,
+    });
+    const idempotencyKey = plan.idempotent ? `${this.#options.number}/${operation.called}` : undefined;
+    this.#attempt({ plan, operation, idempotencyKey, via, attempts: 0, then });
+  }
+
+  #attempt(work: Work): void {
+    const { world, random } = this.#options;
+    const host = work.via ?? this.#choose();
+    const process = host.process;
+    if (process === undefined || !process.ready) {
+      this.#ended(work, { type: "not-proposed", code: "connection refused" });
+      return;
+    }
+    let answered = false;
+    const once = (ending: Attempt): void => {
+      if (answered) return;
+      answered = true;
+      world.scheduler.afterMs(between(random, 0.1, 1), () => this.#ended(work, ending));
+    };
+    const lost: Attempt = { type: "unknown" };
+    process.onEnd.push(() => once(lost));
+    world.scheduler.afterMs(patienceMs, () => {
+      if (answered) return;
+      world.coverage.add("client: gave up waiting");
+      once(lost);
+    });
+    world.scheduler.afterMs(between(random, 0.1, 1), () => {
+      if (!process.alive) once(lost);
+      else process.run(() => this.#ask(work, process, once));
+    });
+  }
+
+  #choose(): Host {
+    const { world, random } = this.#options;
+    const inService = world.hosts.filter(({ retired, disk }) => !retired && disk.identity !== undefined);
+    const hosts = inService.length === 0 ? world.hosts : inService;
+    if (this.#affinity === undefined || !hosts.includes(this.#affinity) || chance(random, 0.3)) {
+      this.#affinity = pick(random, hosts);
+    }
+    return this.#affinity;
+  }
+
+  #ask(work: Work, process: MemberProcess, answer: (ending: Attempt) => void): void {
+    const { plan } = work;
+    const failed = (error: unknown): void => answer(this.#failure(error, plan));
+    if (plan.way !== "command") {
+      this.#read(work, process, answer, failed);
+      return;
+    }
+    const body = commandOf(plan.input, this.#options.padding);
+    const command: Command = work.idempotencyKey === undefined ? { body } : { body, idempotencyKey: work.idempotencyKey };
+    process.node.propose(command).then(
+      (result) => answer({ type: "done", output: outputOf(result) }),
+      failed,
+    );
+  }
+
+  #read(
+    { plan, operation }: Work,
+    process: MemberProcess,
+    answer: (ending: Attempt) => void,
+    failed: (error: unknown) => void,
+  ): void {
+    const step = plan.input.success[0];
+    if (step?.op !== "get" && step?.op !== "list") throw new Error(`${plan.kind} is no read`);
+    const request = rangeOf(step);
+    const { random, localReads } = this.#options;
+    const maxStaleMs = Math.round(between(random, 0, 800));
+    const consistency =
+      plan.way === "linearizable"
+        ? ({ mode: "linearizable" } as const)
+        : plan.way === "bounded"
+          ? ({ mode: "serializable", maxStaleMs } as const)
+          : ({ mode: "serializable" } as const);
+    const askedUs = this.#options.world.scheduler.nowUs;
+    process.node.range(request, consistency).then((result) => {
+      const output = { succeeded: true, revision: result.revision, results: [result.keys.map(seenOf)] };
+      localReads.check({
+        who: process.host.name,
+        request,
+        result,
+        askedUs,
+        calledUs: operation.calledUs,
+        staleMs: plan.way === "linearizable" ? 0 : plan.way === "bounded" ? maxStaleMs : undefined,
+        clockRate: process.host.clock.rate,
+      });
+      answer({ type: "done", output });
+    }, failed);
+  }
+
+  #failure(error: unknown, plan: Plan): Attempt {
+    if (!(error instanceof CoracleError)) {
+      throw new Violation("unexpected error", `${plan.kind} failed with ${String(error)}`);
+    }
+    if (error.code === "outcome_unknown") return { type: "unknown" };
+    if (notProposedCodes.has(error.code)) return { type: "not-proposed", code: error.code };
+    throw new Violation("unexpected error", `${plan.kind} was refused as ${error.code}: ${error.message}`);
+  }
+
+  #ended(work: Work, ending: Attempt): void {
+    const { world, history, random } = this.#options;
+    const { plan, operation } = work;
+    world.coverage.add(`client: ${plan.kind} ${ending.type}`);
+    if (this.#retries(work, ending)) {
+      world.coverage.add("client: sent again with its Idempotency-Key");
+      const attempts = work.attempts + 1;
+      const everUnknown = work.everUnknown === true || ending.type === "unknown";
+      world.scheduler.afterMs(between(random, 20, 300), () => {
+        this.#attempt({ ...work, attempts, everUnknown });
+      });
+      return;
+    }
+    const final: Ending = work.everUnknown === true && ending.type !== "done" ? { type: "unknown" } : ending;
+    history.end(operation, final, world.scheduler.nowUs);
+    world.trace.note("client", this.#options.number, operation.called, operation.returned, () => {
+      return `${this.#options.number} ${plan.kind} ${plan.object} ${JSON.stringify(plan.input)} -> ${JSON.stringify(final)}`;
+    });
+    this.#remember(final, operation);
+    this.#idle = true;
+    work.then(final);
+  }
+
+  #retries(work: Work, ending: Attempt): boolean {
+    if (ending.type === "done" || ending.type === "refused") return false;
+    return work.plan.idempotent && work.attempts < 12 && !(this.#stopped && work.attempts > 4);
+  }
+
+  #remember(ending: Ending, { input, writes }: RecordedOperation): void {
+    if (ending.type !== "done") return;
+    const { output } = ending;
+    const steps = output.succeeded ? input.success : input.failure;
+    steps.forEach((step, at) => {
+      if (step.op === "delete") this.#memory.set(step.key, undefined);
+      const seen = output.results[at];
+      if (typeof seen !== "object") return;
+      if (step.op === "get" && !writes) this.#memory.set(step.key, undefined);
+      for (const found of seen) this.#memory.set(found.key, found);
+    });
+  }
+}
+
+interface Work {
+  readonly plan: Plan;
+  readonly operation: RecordedOperation;
+  readonly idempotencyKey: string | undefined;
+  readonly via: Host | undefined;
+  readonly attempts: number;
+  /** An earlier attempt may have taken effect. */
+  readonly everUnknown?: boolean;
+  readonly then: (ending: Ending) => void;
+}
