@@ -11,6 +11,7 @@ import { loadServeConfig } from "../src/config/serve-config.ts";
 const unit = join(import.meta.dirname, "..", "systemd", "coracle.service");
 const environmentFile = join(import.meta.dirname, "..", "systemd", "coracle.env");
 const exposureMax = 2.0;
+const readTokenFile = (): string => assert.fail("no token file is named");
 const folder = mkdtempSync(join(tmpdir(), "coracle-systemd-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -58,7 +59,11 @@ describe("systemd/coracle.service", () => {
     const text = readFileSync(unit, "utf8");
     assert.match(text, /^ExecStart=\/usr\/local\/bin\/coracle serve$/m);
     const pairs = [...text.matchAll(/(CORACLE_\w+)=(\S+)/g)].map((match) => [match[1], match[2]]);
-    const config = loadServeConfig({ flags: { name: "n1" }, environment: Object.fromEntries(pairs) });
+    const config = loadServeConfig({
+      flags: { name: "n1" },
+      environment: Object.fromEntries(pairs),
+      readTokenFile,
+    });
     assert.equal(config.dataDir, "/var/lib/coracle");
     const stopSeconds = Number(/^TimeoutStopSec=(\d+)$/m.exec(text)?.[1]);
     assert.ok(stopSeconds * 1000 > config.stopGraceMs);
@@ -79,7 +84,7 @@ test("every variable in systemd/coracle.env is an option", () => {
       return Reflect.get(target, name);
     },
   });
-  assert.equal(loadServeConfig({ flags: {}, environment: watched }).join[0], "10.0.0.1:2380");
+  assert.equal(loadServeConfig({ flags: {}, environment: watched, readTokenFile }).join[0], "10.0.0.1:2380");
   assert.deepEqual(
     pairs.map(([name]) => name).filter((name) => !seen.has(name)),
     [],

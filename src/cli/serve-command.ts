@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import { environmentName, type OptionSpec, serveOptions } from "../config/options.ts";
 import { loadServeConfig } from "../config/serve-config.ts";
+import { readTokenFile } from "../discovery/token.ts";
 import type { Io } from "./io.ts";
 import { startLogging, stopLogging } from "./logging.ts";
 
@@ -34,7 +35,7 @@ Examples:
     // Commander names its values in camel case; the configuration knows options by their own names.
     const flags: Record<string, unknown> = { config: parsed.config };
     for (const { name } of specs) flags[name] = parsed[camelCase(name)];
-    const config = loadServeConfig({ flags, environment: io.environment });
+    const config = loadServeConfig({ flags, environment: io.environment, readTokenFile });
     startLogging({ levels: config.logLevel, format: config.logFormat });
     if (io.environment[stopWithStdinVariable] === "1") stopWhenStdinCloses();
     try {

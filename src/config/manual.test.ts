@@ -40,7 +40,12 @@ test("docs/operations.md lists the options as they are (UPDATE_GOLDEN=1 writes t
 
 test("the configuration file in docs/operations.md is accepted", () => {
   const example = /```json\n([\s\S]*?)```/.exec(readFileSync(manual, "utf8"))?.[1] ?? "";
-  const sources = { flags: { config: "example.json" }, environment: {}, readTextFile: () => example };
+  const sources = {
+    flags: { config: "example.json" },
+    environment: {},
+    readTextFile: () => example,
+    readTokenFile: () => "",
+  };
   assert.equal(loadServeConfig(sources).join.length, 2);
 });
 

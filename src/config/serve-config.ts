@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { type Address, formatAddress, parseAddress } from "../wire/address.ts";
 import { isLoopbackHost, isWildcardHost } from "./address.ts";
 import { serveOptions } from "./options.ts";
-import { type ConfigSources, invalid, readConfiguredFile, readSettings, type Settings } from "./settings.ts";
+import { type ConfigSources, invalid, readSettings, type Settings } from "./settings.ts";
 import type { LogLevels } from "./values.ts";
 
 export interface InitialMember {
@@ -250,11 +250,11 @@ function joinToken(settings: Settings, sources: ConfigSources): string | undefin
   if (file !== undefined && fromEnvironment !== undefined) {
     throw invalid("Both --token-file and CORACLE_TOKEN are given; give the join token in one place.");
   }
-  const token = file === undefined ? fromEnvironment : readConfiguredFile(sources, file, "token file").trim();
-  if (token === undefined) return undefined;
-  const place = file === undefined ? "CORACLE_TOKEN" : `The token file ${file}`;
-  if (token.length < 16) throw invalid(`${place} holds fewer than 16 characters, too few for a join token.`);
-  if (/\s/.test(token))
-    throw invalid(`${place} holds more than one word; a join token has no spaces or line breaks.`);
-  return token;
+  if (file !== undefined) return sources.readTokenFile(file);
+  if (fromEnvironment !== undefined && !/^\S{16,}$/.test(fromEnvironment)) {
+    throw invalid(
+      "CORACLE_TOKEN does not hold one word of at least 16 characters; it is to be a join token.",
+    );
+  }
+  return fromEnvironment;
 }

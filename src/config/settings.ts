@@ -19,19 +19,20 @@ export interface ConfigSources {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Reads a text file; throws when it cannot. */
   readonly readTextFile?: (path: string) => string;
+  /** Reads a join token, and refuses a file that others could read. */
+  readonly readTokenFile: (path: string) => string;
 }
 
 export function invalid(sentence: string): CoracleError {
   return new CoracleError("config_invalid", sentence);
 }
 
-/** Reads a file that the configuration names, with a sentence that says which when it cannot. */
-export function readConfiguredFile(sources: ConfigSources, path: string, what: string): string {
+function readText(sources: ConfigSources, path: string): string {
   const read = sources.readTextFile ?? ((file: string) => readFileSync(file, "utf8"));
   try {
     return read(path);
   } catch (error) {
-    throw invalid(`The ${what} ${path} cannot be read: ${messageOf(error)}.`);
+    throw invalid(`The configuration file ${path} cannot be read: ${messageOf(error)}.`);
   }
 }
 
@@ -39,7 +40,7 @@ function readConfigFile(sources: ConfigSources): { path: string; values: Readonl
   const path = sources.flags.config ?? sources.environment[environmentName("config")];
   if (path === undefined || path === "") return { path: "", values: {} };
   if (typeof path !== "string") throw invalid("--config must name a file.");
-  const content = readConfiguredFile(sources, path, "configuration file");
+  const content = readText(sources, path);
   let document: unknown;
   try {
     document = JSON.parse(content);
