@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { asJson, testApp } from "./testing.ts";
+import { asJson, testApp } from "./app.test-support.ts";
 
 describe("members and leader", () => {
   test("are shown with the head of the member that was asked", async () => {

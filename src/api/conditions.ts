@@ -76,18 +76,28 @@ export function evaluate(condition: Condition, modRevision: number): "go-on" | "
  */
 export function conditional(condition: Condition, key: Uint8Array, write: Operation): TxnOperation {
   const current: Operation = { type: "range", key, revision: 0, limit: 1, keysOnly: true };
-  const noneMatch = comparesOf(key, condition.ifNoneMatch);
-  const tags = condition.ifMatch;
-  if (tags === undefined || tags === "*" || tags.length === 0) {
+  const match = matchOf(condition.ifMatch, key, write, current);
+  const compare = comparesOf(key, condition.ifNoneMatch);
+  if (compare.length === 0 && match !== undefined) return match;
+  return { type: "txn", compare, success: [match ?? write], failure: [current] };
+}
+
+function matchOf(
+  tags: Tags | undefined,
+  key: Uint8Array,
+  write: Operation,
+  current: Operation,
+): TxnOperation | undefined {
+  if (tags === undefined) return undefined;
+  if (tags === "*" || tags.length === 0) {
     const exists: Compare = { key, target: "version", result: "greater", operand: 0 };
     const never: Compare = { key, target: "version", result: "less", operand: 0 };
-    const match = tags === undefined ? [] : [tags === "*" ? exists : never];
-    return { type: "txn", compare: [...match, ...noneMatch], success: [write], failure: [current] };
+    return { type: "txn", compare: [tags === "*" ? exists : never], success: [write], failure: [current] };
   }
   const tryFrom = (index: number): TxnOperation => {
-    const match: Compare = { key, target: "mod", result: "equal", operand: tags[index] as number };
+    const compare: Compare[] = [{ key, target: "mod", result: "equal", operand: tags[index] as number }];
     const failure = index + 1 < tags.length ? tryFrom(index + 1) : current;
-    return { type: "txn", compare: [match, ...noneMatch], success: [write], failure: [failure] };
+    return { type: "txn", compare, success: [write], failure: [failure] };
   };
   return tryFrom(0);
 }

@@ -47,16 +47,22 @@ export function keyValueDocuments(result: RangeResult, form: Form, withValue: bo
   return result.keys.map((keyValue) => keyValueDocument(keyValue, form, withValue));
 }
 
-/** What a write answers, without its type. */
+/** What a write answers, without its type. An `abridged` one is remembered, and too long to be told again. */
 export function writeFields(result: PutResult | DeleteResult, form: Form): Document {
   const { revision } = result;
+  const abridged = result.abridged === true ? { abridged: true } : {};
   if (result.type === "put") {
     return result.previous === undefined
-      ? { revision }
+      ? { revision, ...abridged }
       : { revision, previous: keyValueDocument(result.previous, form, true) };
   }
   const documents = result.previous.map((keyValue) => keyValueDocument(keyValue, form, true));
-  return { revision, deleted: result.deleted, ...(documents.length > 0 && { previous: documents }) };
+  return {
+    revision,
+    deleted: result.deleted,
+    ...abridged,
+    ...(documents.length > 0 && { previous: documents }),
+  };
 }
 
 /** What a transaction answers: one response an operation of the branch that ran. */
@@ -80,6 +86,7 @@ export function txnFields(txn: TxnOperation, result: TxnResult, form: Form): Doc
 
 function rangeFields(range: RangeOperation, result: RangeResult, form: Form): Document {
   const { revision, count, more } = result;
+  if (result.abridged === true) return { revision, count, more, abridged: true };
   if (range.countOnly === true) return { revision, count };
   return { revision, count, more, keys: keyValueDocuments(result, form, range.keysOnly !== true) };
 }

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { CoracleError, errorCodes } from "../base/errors.ts";
+import { testApp } from "./app.test-support.ts";
 import { errorFaces } from "./errors.ts";
-import { testApp } from "./testing.ts";
 
 describe("the error map", () => {
   for (const code of errorCodes) {

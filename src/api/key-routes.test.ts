@@ -3,8 +3,8 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { utf8 } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
+import { asCbor, testApp } from "./app.test-support.ts";
 import { keyPath } from "./percent.ts";
-import { asCbor, testApp } from "./testing.ts";
 
 describe("one key", () => {
   test("is written, read, and deleted", async () => {
@@ -254,4 +254,23 @@ test("CBOR answers carry wide integers as integers", async () => {
   assert.equal(answer.document.cluster_id, 7_000_000_000_000_000n);
   // Major type 0 with eight bytes, not a float.
   assert.ok(answer.bytes.toHex().includes("1b0018de76816d8000"));
+});
+
+test("a remembered answer that was too long to remember says so, and claims nothing it does not know", async () => {
+  const { service, send } = testApp();
+  const propose = service.kv.propose;
+  const answer = async (result: Awaited<ReturnType<typeof propose>>, path: string, headers = {}) => {
+    service.kv.propose = async () => result;
+    return send("PUT", path, { body: "x", headers });
+  };
+  const put = { type: "put", revision: 5, abridged: true } as const;
+  const repeated = await answer(put, "/v1/kv/a?prev=true");
+  assert.equal(repeated.status, 200, "not known to be created");
+  assert.deepEqual(repeated.document, { revision: 5, abridged: true });
+  const range = { type: "range", revision: 5, keys: [], count: 1, more: false, abridged: true } as const;
+  const failed = { type: "txn", revision: 5, succeeded: false, responses: [range] } as const;
+  const refused = await answer(failed, "/v1/kv/a", { "if-match": '"4"' });
+  assert.equal(refused.status, 412);
+  assert.equal("current_revision" in refused.document, false);
+  assert.equal(refused.headers.get("etag"), null);
 });

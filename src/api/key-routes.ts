@@ -54,7 +54,8 @@ async function putKey(api: ApiContext, c: Context): Promise<Response> {
   const body = condition === undefined ? put : conditional(condition, key, put);
   const result = writeResult(await api.service.kv.propose(commandOf(body, headers)), condition);
   const created =
-    condition?.ifNoneMatch === "*" || (previous && result.type === "put" && result.previous === undefined);
+    condition?.ifNoneMatch === "*" ||
+    (previous && result.type === "put" && result.previous === undefined && result.abridged !== true);
   return documentResponse(form, writeFields(result, form), created ? 201 : 200, {
     etag: entityTag(result.revision),
     "coracle-revision": String(result.revision),
@@ -124,7 +125,11 @@ function valueTooLarge(bytesMax: number): CoracleError {
   );
 }
 
-function preconditionFailed(modRevision: number): CoracleError {
+/** `undefined`: there is the key, its revision is not known any more. */
+function preconditionFailed(modRevision: number | undefined): CoracleError {
+  if (modRevision === undefined) {
+    return new CoracleError("precondition_failed", "The condition did not hold; nothing was changed.");
+  }
   const now = modRevision === 0 ? "there is no such key now" : `the key is at revision ${modRevision} now`;
   return new CoracleError(
     "precondition_failed",
@@ -148,7 +153,10 @@ function writeResult(
   while (condition !== undefined && inner.type === "txn") {
     const response = inner.responses[0];
     if (response === undefined) break;
-    if (response.type === "range") throw preconditionFailed(response.keys[0]?.modRevision ?? 0);
+    if (response.type === "range") {
+      // The remembered answer to a repeated request may lack the key itself, never the count.
+      throw preconditionFailed(response.count === 0 ? 0 : response.keys[0]?.modRevision);
+    }
     inner = response;
   }
   if (inner.type === "put" || inner.type === "delete") return inner;

@@ -1,7 +1,6 @@
 import { CoracleError } from "../base/errors.ts";
 import { invalidArgument } from "./errors.ts";
 import { decodePercent } from "./percent.ts";
-import { checkKeyLength } from "./query.ts";
 
 const keysPath = "/v1/kv/";
 const dotSegment = /(?:^|\/)(?:\.|%2[Ee]){1,2}(?:\/|$)/;
@@ -18,7 +17,7 @@ export function rawPath(request: Request): string {
  * The key that a request is about: the bytes behind `/v1/kv/`, or those of the query's `key` when
  * the path has none.
  *
- * @throws CoracleError key_empty, key_too_large, invalid_argument
+ * @throws CoracleError key_empty, invalid_argument
  */
 export function keyOf(path: string, fromQuery: Uint8Array | undefined): Uint8Array {
   const encoded = path.slice(keysPath.length);
@@ -49,7 +48,7 @@ export function keyOf(path: string, fromQuery: Uint8Array | undefined): Uint8Arr
       "The path has a % that two hexadecimal digits do not follow; write a percent sign as %25.",
     );
   }
-  return checkKeyLength(key);
+  return key;
 }
 
 /** Most keys are short and have no char that means something in a URL: those take one pass. */

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { compareBytes, utf8 } from "../base/bytes.ts";
+import { type TestApp, testApp } from "./app.test-support.ts";
 import { encodePercent, keyPath } from "./percent.ts";
-import { type TestApp, testApp } from "./testing.ts";
 
 async function filled(...keys: string[]): Promise<TestApp> {
   const app = testApp();

@@ -1,6 +1,5 @@
 import * as v from "valibot";
 import { CoracleError } from "../base/errors.ts";
-import { limits } from "../base/limits.ts";
 import { invalidArgument, quoted } from "./errors.ts";
 import { decodePercent } from "./percent.ts";
 
@@ -66,19 +65,9 @@ export const keyBytes = v.pipe(
       addIssue({ message: "has a % that two hexadecimal digits do not follow; write a percent sign as %25" });
       return NEVER;
     }
-    return checkKeyLength(bytes);
+    return bytes;
   }),
 );
-
-/** @throws CoracleError key_too_large */
-export function checkKeyLength(key: Uint8Array): Uint8Array {
-  if (key.length <= limits.keyBytesMax) return key;
-  throw new CoracleError(
-    "key_too_large",
-    `The key has ${key.length} bytes; the longest allowed has ${limits.keyBytesMax}.`,
-    { limit_bytes: limits.keyBytesMax },
-  );
-}
 
 export const textParameter = text;
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { encode } from "cbor-x";
-import { asCbor, asJson, testApp } from "./testing.ts";
+import { asCbor, asJson, testApp } from "./app.test-support.ts";
 
 const txn = (body: unknown) => ({ headers: asJson, body: JSON.stringify(body) });
 
@@ -38,10 +38,11 @@ describe("a transaction", () => {
 
   test("may be nested, and answers each operation in its form", async () => {
     const { send } = testApp();
+    await send("PUT", "/v1/kv/b", { body: "1" });
     const inner = {
       type: "txn",
       compare: [{ key: "a", value: "1", result: "not_equal" }],
-      failure: [{ type: "delete", key: "a", prev: true }],
+      failure: [{ type: "delete", key: "b", prev: true }],
     };
     const answer = await send(
       "POST",
@@ -58,7 +59,7 @@ describe("a transaction", () => {
     const [put, keysOnly, countOnly, nested] = answer.document.responses;
     assert.equal(put.type, "put");
     assert.equal("value_base64" in keysOnly.keys[0], false);
-    assert.deepEqual([countOnly.count, "keys" in countOnly], [1, false]);
+    assert.deepEqual([countOnly.count, "keys" in countOnly], [2, false]);
     assert.equal(nested.succeeded, false);
     assert.equal(nested.responses[0].deleted, 1);
     assert.equal(nested.responses[0].previous[0].value_base64, "MQ==");

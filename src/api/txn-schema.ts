@@ -5,7 +5,6 @@ import { limits } from "../base/limits.ts";
 import type { Compare, KeyRange, Operation, TxnOperation } from "../kv/types.ts";
 import { quoted } from "./errors.ts";
 import { spanOf } from "./listing-routes.ts";
-import { checkKeyLength } from "./query.ts";
 
 /** Text (its UTF-8), or in CBOR the bytes themselves. */
 const bytesOrText = v.pipe(
@@ -73,13 +72,7 @@ interface RangeFields extends KeyFields {
 function keyIn(fields: KeyFields): Uint8Array {
   const key = one("key", fields.key, fields.key_base64);
   if (key === undefined) throw wrong("a put has no key; give key or key_base64");
-  return checkKey(key);
-}
-
-function checkKey(key: Uint8Array): Uint8Array {
-  if (key.length === 0)
-    throw new CoracleError("key_empty", "In the transaction, a key is empty; a key has at least one byte.");
-  return checkKeyLength(key);
+  return key;
 }
 
 /** One key, or a range by the same words as in a query; it must name something. */
@@ -88,11 +81,10 @@ function rangeIn(fields: RangeFields): KeyRange {
   const prefix = one("prefix", fields.prefix, fields.prefix_base64);
   const start = one("start", fields.start, fields.start_base64);
   const end = one("end", fields.end, fields.end_base64);
-  for (const bound of [prefix, start, end]) if (bound !== undefined) checkKeyLength(bound);
   const ranged = prefix !== undefined || start !== undefined || end !== undefined;
   if (key !== undefined) {
     if (ranged) throw wrong("key stands beside prefix, start or end; give one key or one range");
-    return { key: checkKey(key) };
+    return { key };
   }
   if (!ranged) throw wrong("an operation or comparison names no keys; give key, prefix, or start and end");
   return spanOf({ prefix, start, end });

@@ -1,8 +1,6 @@
 import * as v from "valibot";
-import { limits } from "../base/limits.ts";
 import type { Command, CommandBody } from "../kv/types.ts";
 import type { ApiContext } from "./context.ts";
-import { invalidArgument } from "./errors.ts";
 import { flag } from "./query.ts";
 
 /** A parameter of every write: answer 307 at a follower, instead of forwarding. */
@@ -11,17 +9,7 @@ export const redirectParameter = { redirect: v.optional(flag) };
 /** The command with the client's `Idempotency-Key`, when it gave one. */
 export function commandOf(body: CommandBody, headers: Headers): Command {
   const idempotencyKey = headers.get("idempotency-key");
-  if (idempotencyKey === null) return { body };
-  if (
-    idempotencyKey === "" ||
-    idempotencyKey.length > limits.idempotencyKeyCharsMax ||
-    !/^[\x20-\x7e]+$/.test(idempotencyKey)
-  ) {
-    throw invalidArgument(
-      `The header Idempotency-Key must have 1 to ${limits.idempotencyKeyCharsMax} visible ASCII characters, not ${idempotencyKey.length}.`,
-    );
-  }
-  return { body, idempotencyKey };
+  return idempotencyKey === null ? { body } : { body, idempotencyKey };
 }
 
 /**

@@ -40,8 +40,6 @@ export const limits = {
   rangeKeysMax: 10_000,
   /** Entity tags in one conditional header; each is a comparison in the log. */
   entityTagsMax: 16,
-  /** Characters of an `Idempotency-Key`. */
-  idempotencyKeyCharsMax: 255,
   /** Members of a cluster, learners included. */
   membersMax: 15,
   /** Bytes of keys, values and operands of one command, beyond the largest value. */

@@ -4,7 +4,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { Registry } from "prom-client";
 import { createApp } from "../../src/api/app.ts";
-import { FakeService } from "../../src/api/fake-service.ts";
+import { FakeService } from "../../src/api/fake-service.test-support.ts";
 import { CoracleError } from "../../src/base/errors.ts";
 import { serveHttp } from "../../src/runtime/http.ts";
 

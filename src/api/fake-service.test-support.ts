@@ -11,6 +11,7 @@ import type {
   RangeOperation,
   RangeResult,
 } from "../kv/types.ts";
+import { validateCommand, validateRangeOperation } from "../kv/validate.ts";
 import type { ClusterHead, ClusterService, Consistency, KvService, Service } from "./service.ts";
 
 /** A version of a key: absent when it was deleted at that revision. */
@@ -24,7 +25,7 @@ interface Version {
  * as the HTTP face shows them. `failWith` makes the next call fail.
  */
 export class FakeService implements Service {
-  readonly kv: KvService;
+  readonly kv: { -readonly [Method in keyof KvService]: KvService[Method] };
   readonly cluster: FakeCluster;
   readonly commands: Command[] = [];
   readonly reads: { readonly request: RangeOperation; readonly consistency: Consistency }[] = [];
@@ -43,11 +44,13 @@ export class FakeService implements Service {
     this.kv = {
       propose: async (command) => {
         await this.enter();
+        validateCommand(command);
         if (this.recording) this.commands.push(command);
         return this.#propose(command);
       },
       range: async (request, consistency) => {
         await this.enter();
+        validateRangeOperation(request);
         if (this.recording) this.reads.push({ request, consistency });
         return this.#range(request);
       },

@@ -2,7 +2,7 @@ import { Decoder } from "cbor-x";
 import type { Hono } from "hono";
 import { Registry } from "prom-client";
 import { createApp } from "./app.ts";
-import { FakeService } from "./fake-service.ts";
+import { FakeService } from "./fake-service.test-support.ts";
 
 const decoder = new Decoder({ useRecords: false, mapsAsObjects: true });
 
