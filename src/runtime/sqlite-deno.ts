@@ -1,13 +1,9 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { SqliteDatabase, SqliteStatement, SqlValue } from "../base/sqlite.ts";
 
-const int32Max = 0x7fff_ffff;
-
-/** `node:sqlite` binds a number as REAL once it does not fit 32 bits; a bigint stays an INTEGER. */
+/** `node:sqlite` binds every number as REAL; a bigint is an INTEGER, as integers are on Bun. */
 function bindable(value: SqlValue): SqlValue | bigint {
-  return typeof value === "number" && Math.abs(value) > int32Max && Number.isInteger(value)
-    ? BigInt(value)
-    : value;
+  return Number.isInteger(value) ? BigInt(value as number) : value;
 }
 
 function wrap(statement: StatementSync): SqliteStatement {

@@ -1,4 +1,6 @@
+import { closeSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
+import { equalBytes, utf8 } from "../base/bytes.ts";
 import { CoracleError, messageOf } from "../base/errors.ts";
 import type { SqliteDatabase } from "../base/sqlite.ts";
 import { openSqlite } from "../runtime/sqlite.ts";
@@ -8,6 +10,8 @@ import { readLogMark } from "./log-mark.ts";
 import { type LogHeader, logSchemaVersion, logSql, parseHeader, soundRow } from "./log-schema.ts";
 import type { Identity } from "./types.ts";
 import { findWalDamage } from "./wal-check.ts";
+
+const databaseMagic = utf8("SQLite format 3\0");
 
 /** A raft.db whose every byte that matters was read and found sound. */
 export interface VerifiedLog {
@@ -40,7 +44,9 @@ export function verifyLog(dir: string): VerifiedLog {
   if (marked === undefined) {
     throw damaged(join(dir, fileNames.logMark), "it is missing or does not match its checksum");
   }
-  // Before SQLite looks at the files: it may drop what it does not understand.
+  // Before SQLite looks at the files: it drops a write-ahead log whose database is empty, and what
+  // comes in it after a damaged frame.
+  if (!isDatabase(path)) throw damaged(path, "it does not begin as a SQLite database does");
   const walDamage = findWalDamage(`${path}-wal`);
   if (walDamage !== undefined) throw damaged(path, walDamage);
   let database: SqliteDatabase | undefined;
@@ -54,9 +60,25 @@ export function verifyLog(dir: string): VerifiedLog {
   }
 }
 
+function isDatabase(path: string): boolean {
+  const start = new Uint8Array(databaseMagic.length);
+  let file: number;
+  try {
+    file = openSync(path, "r");
+  } catch {
+    return false;
+  }
+  try {
+    readSync(file, start, 0, start.length, 0);
+  } finally {
+    closeSync(file);
+  }
+  return equalBytes(start, databaseMagic);
+}
+
 function readAll(path: string, database: SqliteDatabase, marked: number): Omit<VerifiedLog, "database"> {
   const verdict = database.prepare("PRAGMA quick_check(1)").get()?.[0];
-  if (verdict !== "ok") throw damaged(path, String(verdict));
+  if (verdict !== "ok") throw damaged(path, String(verdict).replaceAll(/\s+/g, " "));
   const meta = soundRow(database.prepare(logSql.meta).all());
   if (meta === undefined) throw damaged(path, "the row that names its owner does not match its checksum");
   const [version, clusterId, memberId, name] = meta;

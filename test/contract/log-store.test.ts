@@ -82,7 +82,7 @@ function contentOf(log: LogStore): unknown {
 
 for (const [name, make] of Object.entries(subjects)) {
   const contract = (title: string, run: (subject: Subject) => Promise<void>): void => {
-    test(title, async () => {
+    test(title, { timeout: 60_000 }, async () => {
       const subject = make();
       try {
         await run(subject);
