@@ -12,11 +12,11 @@ import {
 
 /** A message that only the leader of this term sends. Restarts the election timer. */
 function hearLeader(core: Core, leader: MemberId): void {
-  assert(core.role !== "leader", `two leaders in term ${core.term}: ${core.id} and ${leader}`);
   if (core.role === "follower" && core.leader === leader) {
     core.elapsedTicks = 0;
     return;
   }
+  // Election safety (thesis figure 3.2); a leader is its own `leader`.
   assert(
     core.leader === leader || core.leader === nobody,
     `two leaders in term ${core.term}: ${core.leader} and ${leader}`,
@@ -42,7 +42,7 @@ export function handleAppend(core: Core, request: AppendRequest): void {
   const fresh = firstConflict(core, entries);
   const first = entries[fresh];
   if (first) {
-    assert(first.index > core.commit, `entry ${first.index} would replace a committed one`);
+    if (first.index <= core.commit) assert(false, `entry ${first.index} would replace a committed one`);
     core.log.replaceFrom(fresh === 0 ? entries : entries.slice(fresh));
   }
   // Only up to `last` is it known that the logs agree.

@@ -164,10 +164,10 @@ export class Core {
 
   commitTo(index: number): void {
     if (index <= this.commit) return;
-    assert(
-      index <= this.log.lastIndex,
-      `commit index ${index} is beyond the end of the log, ${this.log.lastIndex}: entries this member acknowledged are gone`,
-    );
+    const last = this.log.lastIndex;
+    if (index > last) {
+      assert(false, `commit index ${index} is beyond the log's end ${last}: acknowledged entries are gone`);
+    }
     this.commit = index;
     const leadership = this.leadership;
     if (!leadership) return;

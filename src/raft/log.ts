@@ -53,7 +53,9 @@ export class RaftLog {
   }
 
   get lastTerm(): number {
-    return present(this.term(this.lastIndex), `the term of the last entry ${this.lastIndex}`);
+    const term = this.term(this.lastIndex);
+    if (term === undefined) assert(false, `the term of the last entry ${this.lastIndex} is not known`);
+    return term;
   }
 
   /** The first index whose entry is still there. */
@@ -123,7 +125,8 @@ export class RaftLog {
     if (from >= this.#tailStart) return this.#fromTail(from, end, bytesMax);
     const storedEnd = Math.min(end, this.#tailStart);
     const stored = this.#reader.entries(from, storedEnd, bytesMax);
-    assert(stored[0]?.index === from, `the log gave entry ${stored[0]?.index} where ${from} was asked for`);
+    const first = stored[0]?.index;
+    if (first !== from) assert(false, `the log gave entry ${first} where ${from} was asked for`);
     if (end === storedEnd || stored.length < storedEnd - from) return stored;
     const left = bytesMax - bytesOf(stored);
     return left > 0 ? stored.concat(this.#fromTail(this.#tailStart, end, left)) : stored;
@@ -142,7 +145,8 @@ export class RaftLog {
 
   /** Adds one entry at the end (leader append-only, thesis figure 3.2). */
   push(entry: Entry): void {
-    assert(entry.index === this.lastIndex + 1, `entry ${entry.index} does not follow ${this.lastIndex}`);
+    const last = this.lastIndex;
+    if (entry.index !== last + 1) assert(false, `entry ${entry.index} does not follow ${last}`);
     this.#tail.push(entry);
   }
 
@@ -152,10 +156,9 @@ export class RaftLog {
    */
   replaceFrom(entries: readonly Entry[]): void {
     const from = present(entries[0], "the first entry").index;
-    assert(
-      from > 0 && from <= this.lastIndex + 1,
-      `entries from ${from} leave a gap after ${this.lastIndex}`,
-    );
+    if (from < 1 || from > this.lastIndex + 1) {
+      assert(false, `entries from ${from} leave a gap after ${this.lastIndex}`);
+    }
     if (from <= this.lastIndex) this.#cutFrom(from);
     for (const entry of entries) this.#tail.push(entry);
   }
@@ -205,11 +208,9 @@ export class RaftLog {
 
   /** The write with this id and all before it are durable. */
   stored(writeId: number): void {
-    assert(writeId <= this.#lastWriteId, `write ${writeId} was stored but never handed out`);
-    assert(
-      writeId > this.#storedWriteId,
-      `write ${writeId} was reported stored after ${this.#storedWriteId}`,
-    );
+    const before = this.#storedWriteId;
+    if (writeId > this.#lastWriteId) assert(false, `write ${writeId} was stored but never handed out`);
+    if (writeId <= before) assert(false, `write ${writeId} was reported stored after ${before}`);
     this.#storedWriteId = writeId;
     for (;;) {
       const write = this.#inFlight[0];

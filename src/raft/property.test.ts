@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { type Random, seededRandom } from "../base/prng.ts";
-import { Harness } from "./harness.ts";
-import type { HarnessMember } from "./harness-member.ts";
+import { Harness } from "./harness.test-support.ts";
+import type { HarnessMember } from "./harness-member.test-support.ts";
 
 /*
  * Random histories: one seed, one history. `RAFT_SEED=n` replays one, `RAFT_SEEDS=a..b` searches.
@@ -204,9 +204,9 @@ class History {
 function seeds(): readonly number[] {
   const one = process.env.RAFT_SEED;
   if (one !== undefined) return [Number(one)];
-  const [from, to] = (process.env.RAFT_SEEDS ?? "1..600").split("..").map(Number);
+  const [from, to] = (process.env.RAFT_SEEDS ?? "1..400").split("..").map(Number);
   const all: number[] = [];
-  for (let seed = from ?? 1; seed <= (to ?? 600); seed++) all.push(seed);
+  for (let seed = from ?? 1; seed <= (to ?? 400); seed++) all.push(seed);
   return all;
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { seededRandom } from "../base/prng.ts";
-import { MemoryLog } from "./memory-log.ts";
+import { MemoryLog } from "./memory-log.test-support.ts";
 import { Raft } from "./raft.ts";
 
 describe("a lone member", () => {

@@ -2,7 +2,7 @@ import { assert } from "../base/assert.ts";
 import type { Core } from "./core.ts";
 import { canStartReadRound, startReadRound } from "./read-index.ts";
 import { sendAppends } from "./replication.ts";
-import type { Entry, HardState, Ready } from "./types.ts";
+import { type Entry, type HardState, nobody, type Ready } from "./types.ts";
 
 const noEntries: readonly Entry[] = [];
 
@@ -82,23 +82,24 @@ function takeCommitted(core: Core): readonly Entry[] {
   const end = appliable(core);
   if (end <= core.handedOut) return noEntries;
   const entries = core.log.entries(core.handedOut + 1, end + 1, core.limits.applyBytesMax);
-  assert(entries.length > 0, `the log holds no entry ${core.handedOut + 1}, which is committed`);
+  if (entries.length === 0) assert(false, `the log holds no entry ${core.handedOut + 1}, which is committed`);
   core.handedOut += entries.length;
   return entries;
 }
 
-/** Cheap enough to hold at every step. */
+/** Checked with every `Ready`. The texts are made only when they are needed: this is the hot path. */
 function assertInvariants(core: Core): void {
   const { applied, handedOut, commit, written, log } = core;
-  assert(applied <= handedOut, `applied ${applied} is beyond ${handedOut}, which was handed out`);
-  assert(handedOut <= commit, `${handedOut} was handed out, but only ${commit} is committed`);
-  assert(commit <= log.lastIndex, `commit index ${commit} is beyond the log's end ${log.lastIndex}`);
-  assert(log.pendingSnapshot !== undefined || handedOut <= log.stable, `${handedOut} is not durable`);
-  assert(commit >= written.commit, `commit index went back from ${written.commit} to ${commit}`);
-  assert(core.term >= written.term, `term went back from ${written.term} to ${core.term}`);
-  assert(
-    core.term > written.term || written.votedFor === 0 || written.votedFor === core.votedFor,
-    `the vote of term ${core.term} changed from ${written.votedFor} to ${core.votedFor}`,
-  );
+  if (applied > handedOut) assert(false, `applied ${applied} is beyond ${handedOut}, which was handed out`);
+  if (handedOut > commit) assert(false, `${handedOut} was handed out, but only ${commit} is committed`);
+  if (commit > log.lastIndex)
+    assert(false, `commit index ${commit} is beyond the log's end ${log.lastIndex}`);
+  if (handedOut > log.stable && !log.pendingSnapshot) assert(false, `${handedOut} is not durable`);
+  if (commit < written.commit) assert(false, `commit index went back from ${written.commit} to ${commit}`);
+  if (core.term < written.term) assert(false, `term went back from ${written.term} to ${core.term}`);
+  const { votedFor } = written;
+  if (core.term === written.term && votedFor !== nobody && votedFor !== core.votedFor) {
+    assert(false, `the vote of term ${core.term} changed from ${votedFor} to ${core.votedFor}`);
+  }
   assert((core.role === "leader") === (core.leadership !== undefined), "leadership without the role");
 }

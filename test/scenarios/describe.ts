@@ -1,6 +1,6 @@
-import type { Packet } from "../../src/raft/harness.ts";
-import { textOf } from "../../src/raft/harness.ts";
-import type { HarnessMember } from "../../src/raft/harness-member.ts";
+import type { Packet } from "../../src/raft/harness.test-support.ts";
+import { textOf } from "../../src/raft/harness.test-support.ts";
+import type { HarnessMember } from "../../src/raft/harness-member.test-support.ts";
 import { type Entry, entryKind } from "../../src/raft/types.ts";
 
 /** One line for a packet, as a person would write it. */

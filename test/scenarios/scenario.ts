@@ -1,5 +1,5 @@
-import { Harness, type HarnessChange, type Packet } from "../../src/raft/harness.ts";
-import type { HarnessMember } from "../../src/raft/harness-member.ts";
+import { Harness, type HarnessChange, type Packet } from "../../src/raft/harness.test-support.ts";
+import type { HarnessMember } from "../../src/raft/harness-member.test-support.ts";
 import { describeEntry, describeMember, describePacket } from "./describe.ts";
 
 /**

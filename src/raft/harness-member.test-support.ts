@@ -1,8 +1,8 @@
 import { assert, present } from "../base/assert.ts";
 import { fromUtf8, utf8 } from "../base/bytes.ts";
 import type { Random } from "../base/prng.ts";
-import type { Harness, HarnessChange, SnapshotTransfer } from "./harness.ts";
-import { MemoryLog } from "./memory-log.ts";
+import type { Harness, HarnessChange, SnapshotTransfer } from "./harness.test-support.ts";
+import { MemoryLog } from "./memory-log.test-support.ts";
 import { Raft } from "./raft.ts";
 import {
   type ConfState,

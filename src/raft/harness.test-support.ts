@@ -1,8 +1,8 @@
 import { assert, present } from "../base/assert.ts";
 import { fromUtf8, utf8 } from "../base/bytes.ts";
 import { seededRandom } from "../base/prng.ts";
-import { HarnessChecks } from "./harness-checks.ts";
-import { HarnessMember, type MemberState } from "./harness-member.ts";
+import { HarnessChecks } from "./harness-checks.test-support.ts";
+import { HarnessMember, type MemberState } from "./harness-member.test-support.ts";
 import type { RaftLimits } from "./options.ts";
 import type { ConfState, MemberId, Message, RaftEvent, StepResult } from "./types.ts";
 

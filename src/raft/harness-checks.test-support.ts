@@ -1,7 +1,7 @@
 import { assert } from "../base/assert.ts";
 import { toHex } from "../base/bytes.ts";
-import type { Harness } from "./harness.ts";
-import type { HarnessMember } from "./harness-member.ts";
+import type { Harness } from "./harness.test-support.ts";
+import type { HarnessMember } from "./harness-member.test-support.ts";
 import { majority } from "./quorum.ts";
 import type { Entry, MemberId, Message } from "./types.ts";
 
