@@ -7,6 +7,7 @@ export const fileNames = {
   log: "raft.db",
   logMark: "raft.mark",
   state: "state.db",
+  stateMark: "state.mark",
   stateInstall: "state.install",
   snapshots: "snapshots",
 } as const;

@@ -263,6 +263,55 @@ describe("checkpoints", () => {
   });
 });
 
+describe("a damaged write-ahead log of the state", () => {
+  /** What a killed process leaves right after a checkpoint, and a little more. */
+  async function killed(): Promise<{ dir: string; marked: number }> {
+    const live = start();
+    put(live.state, 50, 2000);
+    put(live.state, 50, 2000);
+    await live.files.checkpoint();
+    const marked = statSync(join(live.dir, "state.db-wal")).size;
+    // No more than the writer may add without beginning the file anew: a checkpoint is complete.
+    const dir = folder();
+    for (const name of ["state.db", "state.db-wal", "state.mark"]) {
+      copyFileSync(join(live.dir, name), join(dir, name));
+    }
+    await stop(live);
+    return { dir, marked };
+  }
+
+  test("is found when it lost what a checkpoint may have moved", async () => {
+    const { dir, marked } = await killed();
+    const wal = join(dir, "state.db-wal");
+    const sound = readFileSync(wal);
+    for (const at of [4, 18, 40, Math.floor(marked / 2), marked - 10]) {
+      const bytes = Buffer.from(sound);
+      bytes[at] = (bytes[at] as number) ^ 4;
+      writeFileSync(wal, bytes);
+      assert.throws(() => new StateFiles(dir), code("storage_damaged"), `bit at ${at}`);
+      assert.ok(readFileSync(wal).equals(bytes), "the file was changed");
+    }
+    writeFileSync(wal, sound);
+    const again = start(dir);
+    assert.equal(again.state.appliedIndex, 3);
+    await stop(again);
+  });
+
+  test("a mark of another write-ahead log, or a damaged one, means nothing", async () => {
+    const { dir } = await killed();
+    const mark = join(dir, "state.mark");
+    for (const text of ["coracle state mark 1-2 999 00000000\n", "", "x"]) {
+      writeFileSync(mark, text);
+      await new StateFiles(dir).close();
+    }
+    const again = start(dir);
+    put(again.state, 1, 10);
+    await again.files.checkpoint();
+    await stop(again);
+    await stop(start(dir));
+  });
+});
+
 describe("reconcile", () => {
   const hardState = { term: 3, votedFor: 9, commit: 4 };
   const logAt = (index: number, term: number): MemoryLogStore =>

@@ -12,6 +12,8 @@ import { openSqlite } from "../runtime/sqlite.ts";
 import { fileNames, syncFolder, syncFolderSoon } from "./files.ts";
 import { SnapshotInbox } from "./snapshot-inbox.ts";
 import { StateCalls } from "./state-calls.ts";
+import { checkStateMark } from "./state-mark.ts";
+import type { CheckpointResult } from "./state-protocol.ts";
 import { prepareState } from "./state-sql.ts";
 import type { SnapshotFile } from "./types.ts";
 import { WalKeeper, type WhilePaused } from "./wal-keeper.ts";
@@ -52,7 +54,11 @@ export class StateFiles {
     return existsSync(join(dir, fileNames.state)) || existsSync(join(dir, fileNames.stateInstall));
   }
 
-  /** Ends an install that was under way, and removes what no one will need of snapshots. */
+  /**
+   * Ends an install that was under way, and removes what no one will need of snapshots.
+   *
+   * @throws CoracleError `storage_damaged` when state.db lost what was stored; nothing is changed.
+   */
   constructor(dir: string, options: StateFilesOptions = {}) {
     this.#dir = dir;
     this.#snapshots = join(dir, fileNames.snapshots);
@@ -63,6 +69,7 @@ export class StateFiles {
       syncFolder(dir);
       log.info("Ended the install of a snapshot that was interrupted.");
     }
+    checkStateMark(join(dir, fileNames.stateMark), `${this.#statePath}-wal`);
     for (const name of readdirSync(this.#snapshots)) {
       if (!SnapshotInbox.keeps(name)) rmSync(join(this.#snapshots, name), { recursive: true, force: true });
     }
@@ -70,7 +77,7 @@ export class StateFiles {
     this.#wal = new WalKeeper({
       walBytesMax: options.walBytesMax ?? walBytesMaxDefault,
       database: () => this.#database,
-      checkpoint: () => this.#calls.call({ type: "checkpoint", path: this.#statePath }),
+      checkpoint: () => this.#checkpoint(),
       whilePaused: options.whilePaused ?? ((work) => work()),
     });
     this.#timer = setInterval(() => this.#wal.check(), options.walCheckMs ?? walCheckMsDefault);
@@ -112,7 +119,7 @@ export class StateFiles {
    * @returns the index up to which it is: the log may be cut there.
    */
   async checkpoint(): Promise<number> {
-    return (await this.#calls.call({ type: "checkpoint", path: this.#statePath })).applied;
+    return (await this.#checkpoint()).applied;
   }
 
   /** Writes a consistent copy of the state as it is now, while it goes on changing. */
@@ -138,7 +145,7 @@ export class StateFiles {
   async install(snapshot: SnapshotMeta, old: StateMachine): Promise<StateMachine> {
     const received = this.inbox.take(snapshot);
     // With the worker's connection still open, closing this one causes no checkpoint on this thread.
-    await this.#calls.call({ type: "checkpoint", path: this.#statePath });
+    await this.#checkpoint();
     old.close();
     await this.#calls.call({ type: "close" });
     await rename(received, this.#installPath);
@@ -152,6 +159,11 @@ export class StateFiles {
       `the snapshot at ${snapshot.index} holds the state at ${state.appliedIndex}`,
     );
     return state;
+  }
+
+  #checkpoint(): Promise<CheckpointResult> {
+    const markPath = join(this.#dir, fileNames.stateMark);
+    return this.#calls.call({ type: "checkpoint", path: this.#statePath, markPath });
   }
 
   /** Bytes of the state on disk, what is not yet checkpointed included. */

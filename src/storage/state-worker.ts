@@ -6,6 +6,7 @@ import type { SqliteDatabase } from "../base/sqlite.ts";
 import { postToOwner, serveWorker } from "../runtime/serve-worker.ts";
 import { openSqlite } from "../runtime/sqlite.ts";
 import { syncFile } from "./files.ts";
+import { walPosition, writeStateMark } from "./state-mark.ts";
 import type {
   CheckpointResult,
   CopyResult,
@@ -39,11 +40,14 @@ function stateAt(path: string): SqliteDatabase {
  * PASSIVE waits for nobody and holds nobody up. What is applied is read first: the checkpoint covers
  * at least that, and the explicit fsync makes it durable even where a reader stops the checkpoint.
  */
-function checkpoint(path: string): CheckpointResult {
+function checkpoint(path: string, markPath: string): CheckpointResult {
   const database = stateAt(path);
   const { index } = readApplied(database);
   const wal = `${path}-wal`;
+  const look = database.prepare("PRAGMA wal_checkpoint(NOOP)");
+  const position = walPosition(wal, () => Number(look.get()?.[1]));
   if (existsSync(wal)) syncFile(wal);
+  if (position !== undefined) writeStateMark(markPath, position);
   const row = present(database.prepare("PRAGMA wal_checkpoint(PASSIVE)").get(), "the result of a checkpoint");
   return { applied: index, frames: Number(row[1]), moved: Number(row[2]) };
 }
@@ -82,7 +86,7 @@ function inspect(path: string): CopyResult {
 function answer(request: StateRequest): StateResults[StateRequest["type"]] {
   switch (request.type) {
     case "checkpoint":
-      return checkpoint(request.path);
+      return checkpoint(request.path, request.markPath);
     case "copy":
       return copy(request.path, request.target);
     case "inspect":

@@ -13,21 +13,88 @@ const frameHeaderBytes = 24;
 const magicBigEndian = 0x377f0683;
 const magicLittleEndian = 0x377f0682;
 
+/** A frame, as far as its place in the file is concerned. */
+interface Frame {
+  readonly at: number;
+  readonly page: number;
+  /** It ends a transaction. */
+  readonly commit: boolean;
+  /** It was written since the file began anew. */
+  readonly current: boolean;
+  /** Its checksum and those of all frames before it are right: SQLite would read it. */
+  readonly intact: boolean;
+}
+
+interface WalHeader {
+  readonly littleEndian: boolean;
+  readonly pageBytes: number;
+  readonly salts: readonly [number, number];
+  readonly sums: Sums;
+}
+
 type Sums = [number, number];
 
 /** The running checksum of the write-ahead log: pairs of 32-bit words. */
 function addChecksum(sums: Sums, view: DataView, from: number, to: number, littleEndian: boolean): void {
   let [first, second] = sums;
   for (let at = from; at < to; at += 8) {
-    first = (first + view.getUint32(at, littleEndian) + second) | 0;
-    second = (second + view.getUint32(at + 4, littleEndian) + first) | 0;
+    first = (first + view.getInt32(at, littleEndian) + second) | 0;
+    second = (second + view.getInt32(at + 4, littleEndian) + first) | 0;
   }
   sums[0] = first;
   sums[1] = second;
 }
 
 function sumsMatch(sums: Sums, view: DataView, at: number): boolean {
-  return sums[0] >>> 0 === view.getUint32(at) && sums[1] >>> 0 === view.getUint32(at + 4);
+  return sums[0] === view.getInt32(at) && sums[1] === view.getInt32(at + 4);
+}
+
+/** The header, or `undefined` when it is damaged. */
+function readHeader(file: number): WalHeader | undefined {
+  const header = new DataView(new ArrayBuffer(headerBytes));
+  readSync(file, header, 0, headerBytes, 0);
+  const magic = header.getUint32(0);
+  const littleEndian = magic === magicLittleEndian;
+  const sums: Sums = [0, 0];
+  addChecksum(sums, header, 0, 24, littleEndian);
+  if ((!littleEndian && magic !== magicBigEndian) || !sumsMatch(sums, header, 24)) return undefined;
+  return {
+    littleEndian,
+    pageBytes: header.getUint32(8),
+    salts: [header.getUint32(16), header.getUint32(20)],
+    sums,
+  };
+}
+
+function* readFrames(file: number, size: number, header: WalHeader): Iterable<Frame> {
+  const { littleEndian, salts } = header;
+  const sums: Sums = [...header.sums];
+  const frameBytes = frameHeaderBytes + header.pageBytes;
+  const view = new DataView(new ArrayBuffer(frameBytes));
+  let intact = true;
+  for (let at = headerBytes; at + frameBytes <= size; at += frameBytes) {
+    readSync(file, view, 0, frameBytes, at);
+    // The salts change whenever the file begins anew: other salts mean a frame of former days.
+    const current = view.getUint32(8) === salts[0] && view.getUint32(12) === salts[1];
+    if (intact && current) {
+      addChecksum(sums, view, 0, 8, littleEndian);
+      addChecksum(sums, view, frameHeaderBytes, frameBytes, littleEndian);
+    }
+    intact = intact && current && sumsMatch(sums, view, 16);
+    yield { at, page: view.getUint32(0), commit: view.getUint32(4) !== 0, current, intact };
+  }
+}
+
+/** Opens the file unless it is too short to hold anything. */
+function withFile<T>(path: string, work: (file: number, size: number) => T): T | undefined {
+  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  if (size < headerBytes) return undefined;
+  const file = openSync(path, "r");
+  try {
+    return work(file, size);
+  } finally {
+    closeSync(file);
+  }
 }
 
 /**
@@ -37,51 +104,24 @@ function sumsMatch(sums: Sums, view: DataView, at: number): boolean {
  * @returns what is wrong, or `undefined`.
  */
 export function findWalDamage(path: string): string | undefined {
-  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-  if (size < headerBytes) return undefined;
-  const file = openSync(path, "r");
-  try {
-    return scan(file, size);
-  } finally {
-    closeSync(file);
-  }
-}
-
-function scan(file: number, size: number): string | undefined {
-  const header = new DataView(new ArrayBuffer(headerBytes));
-  readSync(file, header, 0, headerBytes, 0);
-  const magic = header.getUint32(0);
-  const littleEndian = magic === magicLittleEndian;
-  const pageBytes = header.getUint32(8);
-  const sums: Sums = [0, 0];
-  addChecksum(sums, header, 0, 24, littleEndian);
-  if ((!littleEndian && magic !== magicBigEndian) || !sumsMatch(sums, header, 24)) {
+  return withFile(path, (file, size) => {
+    const header = readHeader(file);
+    if (header !== undefined) return damageAmong(readFrames(file, size, header));
     // The header is on disk before any frame is written: only a file without frames may lack it.
     return isZero(file, size) ? undefined : "its write-ahead log has a damaged header";
-  }
-  const frameBytes = frameHeaderBytes + pageBytes;
-  const frame = new DataView(new ArrayBuffer(frameBytes));
-  let intact = true;
+  });
+}
+
+function damageAmong(frames: Iterable<Frame>): string | undefined {
   /** Pages of frames that are in no transaction that SQLite would read. */
   let loose = new Set<number>();
   let looseCommit = false;
-  for (let at = headerBytes; at + frameBytes <= size; at += frameBytes) {
-    readSync(file, frame, 0, frameBytes, at);
-    // The salts change whenever the file begins anew: other salts mean a frame of former days.
-    const current =
-      frame.getUint32(8) === header.getUint32(16) && frame.getUint32(12) === header.getUint32(20);
-    if (intact && current) {
-      addChecksum(sums, frame, 0, 8, littleEndian);
-      addChecksum(sums, frame, frameHeaderBytes, frameBytes, littleEndian);
-    }
-    intact = intact && current && sumsMatch(sums, frame, 16);
+  for (const { at, page, commit, current, intact } of frames) {
     if (!current) continue;
-    const page = frame.getUint32(0);
     // A page is in a transaction once, and its last frame alone is marked as the commit.
     if (looseCommit || loose.has(page)) {
       return `its write-ahead log is damaged before the transaction at byte ${at}`;
     }
-    const commit = frame.getUint32(4) !== 0;
     if (intact && commit) loose = new Set();
     else {
       loose.add(page);
@@ -89,6 +129,29 @@ function scan(file: number, size: number): string | undefined {
     }
   }
   return undefined;
+}
+
+/** Which write-ahead log a file holds at the moment: its salts. `undefined` when there is none. */
+export function walSalts(path: string): string | undefined {
+  return withFile(path, (file) => readHeader(file)?.salts.join("-"));
+}
+
+/**
+ * The frames from the beginning that SQLite would read, when the file still holds the write-ahead
+ * log with these salts; `undefined` when it holds another, or none.
+ */
+export function intactFrames(path: string, salts: string): number | undefined {
+  return withFile(path, (file, size) => {
+    const header = readHeader(file);
+    if (header === undefined) return isZero(file, size) ? undefined : 0;
+    if (header.salts.join("-") !== salts) return undefined;
+    let frames = 0;
+    for (const { intact } of readFrames(file, size, header)) {
+      if (!intact) break;
+      frames++;
+    }
+    return frames;
+  });
 }
 
 function isZero(file: number, size: number): boolean {
