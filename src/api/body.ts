@@ -81,7 +81,7 @@ export async function readDocument<T>(
   checkPlainBody(request.headers);
   const bytes = await readBody(request, bytesMax, (limit) => {
     return new CoracleError("request_too_large", `The request body is longer than ${limit} bytes.`, {
-      limit_bytes: limit,
+      limit: limit,
     });
   });
   if (bytes.length === 0 && whenEmpty !== undefined) return whenEmpty;

@@ -50,17 +50,17 @@ export function keyValueDocuments(result: RangeResult, form: Form, withValue: bo
 /** What a write answers, without its type. An `abridged` one is remembered, and too long to be told again. */
 export function writeFields(result: PutResult | DeleteResult, form: Form): Document {
   const { revision } = result;
-  const abridged = result.abridged === true ? { abridged: true } : {};
   if (result.type === "put") {
-    return result.previous === undefined
-      ? { revision, ...abridged }
-      : { revision, previous: keyValueDocument(result.previous, form, true) };
+    if (result.previous !== undefined) {
+      return { revision, previous: keyValueDocument(result.previous, form, true) };
+    }
+    return result.abridged === true ? { revision, abridged: true } : { revision };
   }
   const documents = result.previous.map((keyValue) => keyValueDocument(keyValue, form, true));
   return {
     revision,
     deleted: result.deleted,
-    ...abridged,
+    ...(result.abridged === true && { abridged: true }),
     ...(documents.length > 0 && { previous: documents }),
   };
 }

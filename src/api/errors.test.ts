@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { CoracleError, errorCodes } from "../base/errors.ts";
 import { testApp } from "./app.test-support.ts";
@@ -42,6 +43,18 @@ describe("the error map", () => {
         continue;
       assert.ok(![503, 429, 504].includes(errorFaces[code].status), `${code} looks retryable or unknown`);
     }
+  });
+
+  test("is the table of the documentation", () => {
+    const text = readFileSync(new URL("../../docs/http-api.md", import.meta.url), "utf8");
+    const documented = new Map<string, number>();
+    for (const [, codes = "", status] of text.matchAll(/^\| (`[a-z_`, ]+`) \| (\d{3}) \|/gm)) {
+      for (const [, code = ""] of codes.matchAll(/`([a-z_]+)`/g)) documented.set(code, Number(status));
+    }
+    assert.deepEqual(
+      [...documented].sort(),
+      errorCodes.map((code): [string, number] => [code, errorFaces[code].status]).sort(),
+    );
   });
 
   test("a bug is answered 500 without its text, and only CBOR clients get CBOR", async () => {

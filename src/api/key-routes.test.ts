@@ -81,7 +81,7 @@ describe("one key", () => {
     assert.deepEqual((await send("GET", "/v1/kv/large")).bytes, large);
     const over = await send("PUT", "/v1/kv/large", { body: new Uint8Array(limits.valueBytesMax + 1) });
     assert.equal(over.status, 413);
-    assert.equal(over.document.limit_bytes, limits.valueBytesMax);
+    assert.equal(over.document.limit, limits.valueBytesMax);
     assert.match(over.document.detail, /--value-bytes-max/);
   });
 

@@ -102,26 +102,27 @@ async function getKey(api: ApiContext, c: Context): Promise<Response> {
       },
     );
   }
-  const answer = { etag: entityTag(found.modRevision), "coracle-revision": String(result.revision) };
+  const answer: Record<string, string> = {
+    etag: entityTag(found.modRevision),
+    "coracle-revision": String(result.revision),
+  };
   if (verdict === "not-modified") return new Response(null, { status: 304, headers: answer });
   if (form === "raw") {
     // nosniff: a value is data, whatever it looks like to a browser.
-    const rawHeaders = {
-      ...answer,
-      "content-type": "application/octet-stream",
-      "x-content-type-options": "nosniff",
-    };
-    return new Response(found.value as Uint8Array<ArrayBuffer>, { status: 200, headers: rawHeaders });
+    answer["content-type"] = "application/octet-stream";
+    answer["x-content-type-options"] = "nosniff";
+    return new Response(found.value as Uint8Array<ArrayBuffer>, { status: 200, headers: answer });
   }
   const document = { revision: result.revision, ...keyValueDocument(found, form, true) };
-  return documentResponse(form, document, 200, { ...answer, vary: "accept" });
+  answer.vary = "accept";
+  return documentResponse(form, document, 200, answer);
 }
 
 function valueTooLarge(bytesMax: number): CoracleError {
   return new CoracleError(
     "value_too_large",
     `The value is longer than ${bytesMax} bytes; the flag --value-bytes-max of every member sets this limit.`,
-    { limit_bytes: bytesMax },
+    { limit: bytesMax },
   );
 }
 
