@@ -1,4 +1,4 @@
-import { Database, type Statement } from "bun:sqlite";
+import type { Statement } from "bun:sqlite";
 import type { SqliteDatabase, SqliteStatement, SqlValue } from "../base/sqlite.ts";
 
 type BunStatement = Statement<SqlValue[], SqlValue[]>;
@@ -45,6 +45,9 @@ class Statements {
 
 /** Opens a database with `bun:sqlite`. */
 export function openBunSqlite(path: string, options: { readonly readOnly: boolean }): SqliteDatabase {
+  // Asked for when needed: an import would fail on Deno, and a top-level await of one hangs a
+  // worker in an executable compiled with bytecode (Bun 1.4).
+  const { Database } = process.getBuiltinModule("bun:sqlite") as typeof import("bun:sqlite");
   const database = new Database(
     path,
     options.readOnly ? { readonly: true } : { create: true, readwrite: true },

@@ -1,4 +1,4 @@
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { StatementSync } from "node:sqlite";
 import type { SqliteDatabase, SqliteStatement, SqlValue } from "../base/sqlite.ts";
 
 /** `node:sqlite` binds every number as REAL; a bigint is an INTEGER, as integers are on Bun. */
@@ -25,6 +25,7 @@ function wrap(statement: StatementSync): SqliteStatement {
 
 /** Opens a database with `node:sqlite`. */
 export function openDenoSqlite(path: string, options: { readonly readOnly: boolean }): SqliteDatabase {
+  const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
   const database = new DatabaseSync(path, { readOnly: options.readOnly });
   return {
     prepare: (sql) => wrap(database.prepare(sql)),
