@@ -65,20 +65,28 @@ export class Applier {
   }
 
   #drain(): void {
-    if (this.#pauses > 0 || this.#queue.length === 0) return;
-    const entries = this.#queue;
+    while (this.#pauses === 0 && this.#queue.length > 0) {
+      // A change of membership ends its transaction, so that Raft is told of each step by itself.
+      const change = this.#queue.findIndex((entry) => entry.kind === entryKind.confChange);
+      const group = change < 0 ? this.#queue : this.#queue.slice(0, change + 1);
+      if (!this.#apply(group)) return;
+    }
+  }
+
+  #apply(entries: readonly Entry[]): boolean {
     const startMs = this.#clock.nowMs();
     let outcomes: readonly ApplyOutcome[];
     try {
       outcomes = this.#state.apply(entries.map((entry) => this.#decode(entry)));
     } catch (error) {
       this.#failed(error);
-      return;
+      return false;
     }
-    this.#queue = [];
+    this.#queue = entries.length === this.#queue.length ? [] : this.#queue.slice(entries.length);
     this.#trouble = undefined;
     this.#hooks.observeApplyMs(this.#clock.nowMs() - startMs);
     this.#hooks.applied(entries, outcomes);
+    return true;
   }
 
   #decode(entry: Entry): AppliedEntry {
