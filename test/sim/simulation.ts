@@ -10,7 +10,7 @@ import { Scheduler } from "./engine/scheduler.ts";
 import { MachineClock } from "./engine/sim-clock.ts";
 import { between, stream } from "./engine/streams.ts";
 import { Trace } from "./engine/trace.ts";
-import { Violation } from "./engine/violation.ts";
+import { takeViolation, Violation } from "./engine/violation.ts";
 import { FaultRunner, planFaults } from "./faults/schedule.ts";
 import type { Fault } from "./faults/types.ts";
 import { Host } from "./members/host.ts";
@@ -137,6 +137,7 @@ class Simulation implements World {
   }
 
   run(): RunResult["failure"] {
+    takeViolation();
     try {
       this.#safetyPhase();
       this.#livenessPhase();
@@ -200,7 +201,7 @@ class Simulation implements World {
   }
 
   #until(ms: number, done?: () => boolean): void {
-    this.scheduler.run(ms * 1000, nothing, done);
+    this.scheduler.run(ms * 1000, throwViolation, done);
   }
 
   #safetyPhase(): void {
@@ -220,8 +221,10 @@ class Simulation implements World {
   }
 
   #leaveMinorityDown(): void {
-    if (!this.profile.minorityStaysDown) return;
     const { members } = this.checks.committed;
+    // A removal that is still under way could turn the minority into a majority.
+    const shrinking = [...this.#removalsAsked].some((id) => members.has(id));
+    if (!this.profile.minorityStaysDown || shrinking) return;
     const voters = [...members].filter(([, { learner }]) => !learner).map(([id]) => id);
     let spare = Math.floor((voters.length - 1) / 2) - this.#lost();
     for (const host of this.#healthy()) {
@@ -319,7 +322,10 @@ class Simulation implements World {
   }
 }
 
-function nothing(): void {}
+function throwViolation(): void {
+  const violation = takeViolation();
+  if (violation !== undefined) throw violation;
+}
 
 function describeHost(host: Host): string {
   const { process } = host;

@@ -4,7 +4,7 @@ import type { Command } from "../../../src/kv/types.ts";
 import type { PeerMessage } from "../../../src/peer/types.ts";
 import type { Coverage } from "../engine/coverage.ts";
 import type { Trace } from "../engine/trace.ts";
-import { Violation } from "../engine/violation.ts";
+import { SimulatedCrash, Violation } from "../engine/violation.ts";
 import type { MemberProcess } from "../members/process.ts";
 import { CommittedLog } from "./committed-log.ts";
 import { RaftPromises } from "./raft-promises.ts";
@@ -39,14 +39,20 @@ export class Checks {
     this.committed.stands(who, state);
     const apply = state.apply.bind(state);
     state.apply = (entries) => {
-      const outcomes = apply(entries);
       const last = entries[entries.length - 1];
-      if (last === undefined || !process.alive) return outcomes;
-      const term = process.ready ? process.node.raftStatus().term : last.term;
+      if (last === undefined) return apply(entries);
+      const { term } = process.node.raftStatus();
       this.#trace.note("apply", process.host.number, last.index, last.term);
-      this.committed.applied(who, term, entries, outcomes);
-      this.committed.stands(who, state);
-      return outcomes;
+      try {
+        const outcomes = apply(entries);
+        this.committed.applied(who, term, entries, outcomes);
+        this.committed.stands(who, state);
+        return outcomes;
+      } catch (error) {
+        // Nobody learned the results, but what was handed over to be applied is committed.
+        if (error instanceof SimulatedCrash) this.committed.applied(who, term, entries, []);
+        throw error;
+      }
     };
   }
 

@@ -1,6 +1,6 @@
-import type { MemberChange, MemberRecord } from "../../../src/base/members.ts";
+import type { MemberRecord } from "../../../src/base/members.ts";
 import type { AppliedEntry, ApplyOutcome, StateMachine } from "../../../src/kv/state-machine.ts";
-import type { Command } from "../../../src/kv/types.ts";
+import type { Command, Membership } from "../../../src/kv/types.ts";
 import type { MemberId } from "../../../src/raft/types.ts";
 import { encodeBatch } from "../../../src/wire/commands.ts";
 import { encodeMembershipCommand } from "../../../src/wire/membership.ts";
@@ -28,6 +28,7 @@ export class CommittedLog {
   readonly effective = new Set<string>();
   /** The members as the newest committed entry leaves them. */
   readonly members = new Map<MemberId, { readonly learner: boolean }>();
+  #membership: Membership | undefined;
   readonly #marksOf: (command: Command) => readonly string[];
   readonly #coverage: Coverage;
   readonly #firstIndex: number;
@@ -92,11 +93,12 @@ export class CommittedLog {
     }
     this.lastIndex = index;
     if (term < raftTerm) this.#coverage.add("raft: entry of an earlier term committed");
-    if (content.type === "batch" && outcome?.type === "batch") {
+    if (content.type === "batch") {
       content.batch.commands.forEach((command, at) => {
         const expected = this.model.apply(command);
         for (const mark of this.#marksOf(command)) this.effective.add(mark);
-        const result = outcome.results[at];
+        if (outcome === undefined) return;
+        const result = outcome.type === "batch" ? outcome.results[at] : undefined;
         const found = result === undefined ? "nothing" : resultText(result);
         if (found !== resultText(expected)) {
           throw new Violation(
@@ -107,25 +109,15 @@ export class CommittedLog {
       });
     } else if (content.type === "membership") {
       this.#coverage.add(`membership: ${content.change.op} committed`);
-      if (outcome?.type === "membership" && outcome.refused === undefined) this.#change(content.change);
     }
     this.#entries.set(index, { term, digest, commitTerm: raftTerm, revisionAfter: this.model.revision });
   }
 
-  #change(change: MemberChange): void {
-    switch (change.op) {
-      case "add-learner":
-        this.members.set(change.member.id, { learner: true });
-        return;
-      case "promote":
-        this.members.set(change.id, { learner: false });
-        return;
-      case "remove":
-        this.members.delete(change.id);
-        return;
-      case "update":
-        return;
-    }
+  #membersOf(membership: Membership): void {
+    if (membership === this.#membership) return;
+    this.#membership = membership;
+    this.members.clear();
+    for (const { id, learner } of membership.members) this.members.set(id, { learner });
   }
 
   /** A member's state stands at its applied index: it must be the same as everybody's. */
@@ -138,6 +130,7 @@ export class CommittedLog {
     else if (known !== hash) {
       throw new Violation("state hash", `${who} holds state ${hash} at index ${index}, others ${known}`);
     }
+    if (index === this.lastIndex) this.#membersOf(state.membership());
     const entry = this.#entries.get(index);
     if (entry === undefined) return;
     if (entry.revisionAfter !== state.revision || entry.term !== state.appliedTerm) {

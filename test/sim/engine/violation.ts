@@ -1,3 +1,9 @@
+/**
+ * The first promise that was broken since the last `takeViolation`. Product code may catch what is
+ * thrown inside of it, so that throwing alone would not be heard.
+ */
+let broken: Violation | undefined;
+
 /** Something that coracle promises did not hold. Ends the run of a seed as failed. */
 export class Violation extends Error {
   override readonly name = "Violation";
@@ -7,7 +13,15 @@ export class Violation extends Error {
   constructor(checker: string, message: string) {
     super(message);
     this.checker = checker;
+    broken ??= this;
   }
+}
+
+/** What was broken since it was asked last. */
+export function takeViolation(): Violation | undefined {
+  const violation = broken;
+  broken = undefined;
+  return violation;
 }
 
 /** The process was killed in the middle of a call: nothing after this point happened. */

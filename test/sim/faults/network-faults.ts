@@ -121,9 +121,9 @@ export const networkFaults: Readonly<Record<string, FaultKind>> = {
     durationMsMax: 3000,
     begin: ({ conditions }, random) => {
       const factor = between(random, 3, 40);
-      conditions.slow *= factor;
+      conditions.slowness.push(factor);
       return () => {
-        conditions.slow /= factor;
+        conditions.slowness.splice(conditions.slowness.indexOf(factor), 1);
       };
     },
   },

@@ -19,8 +19,8 @@ export class Conditions {
   loss = 0;
   duplication = 0;
   reordering = 0;
-  /** Factor on every latency. */
-  slow = 1;
+  /** Factors on every latency; the largest counts. */
+  readonly slowness: number[] = [];
 
   constructor(random: Random, typicalMs: number, nowUs: () => number) {
     this.#random = random;
@@ -29,7 +29,7 @@ export class Conditions {
   }
 
   latencyMs(): number {
-    return latency(this.#random, this.#typicalMs) * this.slow;
+    return latency(this.#random, this.#typicalMs) * Math.max(1, ...this.slowness);
   }
 
   lost(): boolean {
