@@ -154,7 +154,10 @@ export class Cluster {
       cluster.add(name, ports[i * 2] ?? 0, ports[i * 2 + 1] ?? 0, ["--initial-cluster", list]);
     });
     for (const member of cluster.members) member.start();
-    await cluster.ready();
+    await cluster.ready().catch((error: unknown) => {
+      cluster.showLogs();
+      throw error;
+    });
     return cluster;
   }
 
