@@ -192,10 +192,10 @@ export class MembershipChanges {
   #requireQuorumWithout(id: MemberId, name: string): void {
     const { conf, progress } = this.#context.status();
     const left = conf.voters.filter((voter) => voter !== id);
-    const alive = left.filter(
-      (voter) =>
-        voter === this.#context.self || progress.some((peer) => peer.member === voter && peer.active),
-    );
+    // A new leader takes everybody for active at first; an open connection is proof.
+    const reachable = (voter: MemberId): boolean =>
+      this.#context.connected(voter) && progress.some((peer) => peer.member === voter && peer.active);
+    const alive = left.filter((voter) => voter === this.#context.self || reachable(voter));
     if (left.length > 0 && alive.length < Math.floor(left.length / 2) + 1) {
       throw new CoracleError(
         "quorum_at_risk",

@@ -82,6 +82,7 @@ export class Node implements TransportEvents {
   readonly membership: MembershipChanges;
   readonly cluster: Cluster;
   #state: StateMachine;
+  #installing: Promise<void> | undefined;
   #turnScheduled = false;
   #timers: Timer[] = [];
   #stopping = false;
@@ -104,7 +105,13 @@ export class Node implements TransportEvents {
       readsReady: (reads) => this.#reads.confirmed(reads),
       readsRefused: (contexts) => this.#reads.refused(contexts),
       snapshotsWanted: (members) => this.#snapshots.wanted(members),
-      install: (snapshot) => this.#install(snapshot),
+      install: (snapshot) => {
+        const installing = this.#install(snapshot);
+        this.#installing = installing.finally(() => {
+          this.#installing = undefined;
+        });
+        return this.#installing;
+      },
       wake,
       fatal: (error) => this.#fatal(error),
     });
@@ -134,7 +141,7 @@ export class Node implements TransportEvents {
       self,
       store: deps.store,
       carrier: transport,
-      term: () => this.#driver.raft.term,
+      leadingTerm: () => (this.#driver.raft.isLeader ? this.#driver.raft.term : undefined),
       step: common.step,
       observe: this.#metrics.snapshotMs,
       nowMs: () => clock.nowMs(),
@@ -244,6 +251,8 @@ export class Node implements TransportEvents {
   async range(request: RangeOperation, consistency: Consistency): Promise<RangeResult> {
     if (consistency.mode === "linearizable") await this.#reads.current();
     else if (consistency.maxStaleMs !== undefined) await this.#reads.fresh(consistency.maxStaleMs);
+    // While a snapshot takes its place, the state is closed.
+    while (this.#installing !== undefined) await this.#installing;
     return this.#state.range(request);
   }
 

@@ -10,7 +10,8 @@ export interface SnapshotContext {
   readonly self: MemberId;
   readonly store: StateStore;
   readonly carrier: SnapshotCarrier;
-  term(): number;
+  /** The term that this member leads now, or `undefined`. */
+  leadingTerm(): number | undefined;
   step(event: RaftEvent): void;
   observe(milliseconds: number): void;
   nowMs(): number;
@@ -39,26 +40,30 @@ export class SnapshotTransfers {
   }
 
   wanted(members: readonly MemberId[]): void {
+    const term = this.#context.leadingTerm();
+    if (term === undefined) return;
     for (const member of members) {
       if (this.#active.has(member)) continue;
       this.#active.add(member);
-      void this.#send(member);
+      void this.#send(member, term);
     }
   }
 
-  async #send(member: MemberId): Promise<void> {
+  /** For the receiver the sender leads in `term`: only the term in which Raft asked for it is true. */
+  async #send(member: MemberId, term: number): Promise<void> {
     const startMs = this.#context.nowMs();
     const copy = this.#acquire();
     let index: number | undefined;
     try {
       const file = await copy.file;
+      if (this.#context.leadingTerm() !== term) throw new Error("leadership was lost while it was made");
       this.#indexes.set(member, file.meta.index);
       log.info("Sending the snapshot at index {index} ({bytes} bytes) to member {member}.", {
         index: file.meta.index,
         bytes: file.bytes,
         member,
       });
-      const origin = { term: this.#context.term(), from: this.#context.self };
+      const origin = { term, from: this.#context.self };
       index = await this.#context.carrier.sendSnapshot(member, file, origin);
       this.#context.observe(this.#context.nowMs() - startMs);
     } catch (error) {
