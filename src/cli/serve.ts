@@ -56,9 +56,22 @@ async function finish(
         : "This member was removed from the cluster; to come back, delete its data folder and start it with --join.",
     );
   }
-  await member.stop();
+  if (!(await stoppedInTime(config, member))) return exitFatal;
   log.info("Stopped.");
   return reason !== "signal" && reason.kind === "removed" ? exitCodes.failed : exitCodes.ok;
+}
+
+/** A disk that hangs must not keep a stopped member's process alive for ever. */
+async function stoppedInTime(config: ServeConfig, member: MemberProcess): Promise<boolean> {
+  const limitMs = 2 * config.stopGraceMs + config.requestTimeoutMs + 5_000;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), limitMs);
+  });
+  const stopped = await Promise.race([member.stop().then(() => true), late]);
+  clearTimeout(timer);
+  if (!stopped) log.error("Stopping took longer than {limitMs} ms; ending without it.", { limitMs });
+  return stopped;
 }
 
 async function leave(member: MemberProcess): Promise<void> {
