@@ -270,6 +270,31 @@ describe("log replication (§3.5)", () => {
     assert.equal(solo.raft.status().progress[0]?.state, "probe");
   });
 
+  test("a refusal that later acknowledgements have overtaken changes nothing", () => {
+    const solo = new Solo().lead();
+    solo.acknowledge(2);
+    solo.propose("x");
+    solo.acknowledge(2);
+    solo.sent = [];
+    const refusal = { type: "append-response", from: 2, to: 1, term: 2, rejected: true } as const;
+    solo.receive({ ...refusal, index: 2, hintIndex: 1, hintTerm: 1 });
+    assert.deepEqual(solo.sentOf("append"), []);
+    assert.equal(solo.raft.status().progress[0]?.state, "replicate");
+    assert.equal(solo.raft.status().progress[0]?.match, 3);
+  });
+
+  test("appends that were lost are found by the next heartbeat's answer", () => {
+    const solo = new Solo().lead();
+    solo.acknowledge(2);
+    solo.propose("lost");
+    const heard = { type: "heartbeat-response", from: 2, to: 1, term: 2, readRound: 0 } as const;
+    const [probe] = solo.receive(heard);
+    assert.deepEqual(probe?.type === "append" && [probe.prevIndex, probe.entries.length], [3, 0]);
+    const refusal = { type: "append-response", from: 2, to: 1, term: 2, rejected: true } as const;
+    const [again] = solo.receive({ ...refusal, index: 3, hintIndex: 2, hintTerm: 2 });
+    assert.deepEqual(again?.type === "append" && [again.prevIndex, again.entries.length], [2, 1]);
+  });
+
   test("a proposal over the bound on uncommitted bytes is refused, one of any size is not", () => {
     const solo = new Solo({ limits: { uncommittedBytesMax: 4 } }).lead();
     solo.acknowledge(2);

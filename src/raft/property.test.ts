@@ -73,7 +73,7 @@ class History {
         this.harness.dropAt(at);
         this.#count("packet dropped");
       } else {
-        const copy = this.#chance(0.05) && network[at]?.type !== "snapshot-transfer";
+        const copy = this.#chance(0.05);
         if (copy) this.#count("packet duplicated");
         const packet = this.harness.deliverAt(at, copy);
         if (packet.type === "snapshot-transfer") this.#count("snapshot delivered");
