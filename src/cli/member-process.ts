@@ -5,6 +5,7 @@ import { buildInfo } from "../base/build-info.ts";
 import { systemClock } from "../base/clock.ts";
 import { CoracleError, messageOf } from "../base/errors.ts";
 import { randomId, seededRandom } from "../base/prng.ts";
+import { isLoopbackHost } from "../config/address.ts";
 import type { ServeConfig } from "../config/serve-config.ts";
 import { type BootstrapDesk, bootstrapRequests } from "../discovery/bootstrap-desk.ts";
 import type { StateMachine } from "../kv/state-machine.ts";
@@ -74,7 +75,7 @@ export class MemberProcess {
 
   /** Resolves when the member takes part in its cluster; rejects when it cannot. */
   async start(): Promise<void> {
-    const { listenClient } = this.#config;
+    const { listenClient, advertiseClient } = this.#config;
     this.#http = await serveHttp({
       host: listenClient.host,
       port: listenClient.port,
@@ -96,6 +97,8 @@ export class MemberProcess {
       info: { version: buildInfo.version, commit: buildInfo.commit, startedAtMs: this.#startedAtMs },
       metrics: this.#registry,
       limits: { valueBytesMax: this.#config.valueBytesMax },
+      // A page in a browser on this machine must not reach a member by a name of its own (DNS rebinding).
+      ...(isLoopbackHost(listenClient.host) ? { hostNames: [new URL(advertiseClient).hostname] } : {}),
     });
     this.#answer = app.fetch;
     this.#announce();

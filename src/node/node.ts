@@ -6,7 +6,7 @@ import type { MemberRecord } from "../base/members.ts";
 import type { Random } from "../base/prng.ts";
 import type { ApplyOutcome, StateMachine } from "../kv/state-machine.ts";
 import type { Command, CommandResult, RangeOperation, RangeResult } from "../kv/types.ts";
-import { type CommandLimits, validateCommand } from "../kv/validate.ts";
+import { type CommandLimits, validateCommand, validateRangeOperation } from "../kv/validate.ts";
 import type { ForwardOutcome, PeerMessage, Transport, TransportEvents } from "../peer/types.ts";
 import { Raft } from "../raft/raft.ts";
 import {
@@ -249,6 +249,7 @@ export class Node implements TransportEvents {
   }
 
   async range(request: RangeOperation, consistency: Consistency): Promise<RangeResult> {
+    validateRangeOperation(request, this.#commandLimits);
     if (consistency.mode === "linearizable") await this.#reads.current();
     else if (consistency.maxStaleMs !== undefined) await this.#reads.fresh(consistency.maxStaleMs);
     // While a snapshot takes its place, the state is closed.
