@@ -101,6 +101,9 @@ export class StateFiles {
   open(): SqliteDatabase {
     const database = openSqlite(this.#statePath);
     prepareState(database, cacheBytes);
+    // This connection would fsync only when the write-ahead log begins anew, on the main thread. What
+    // makes it safe not to: every checkpoint is the worker's, which syncs the whole file first.
+    database.exec("PRAGMA synchronous = OFF");
     this.#database = database;
     return {
       prepare: (sql) => database.prepare(sql),
@@ -108,6 +111,8 @@ export class StateFiles {
       close: () => {
         if (this.#database === database) this.#database = undefined;
         this.#wal.forget();
+        // The last connection to close makes a checkpoint and removes the write-ahead log.
+        database.exec("PRAGMA synchronous = NORMAL");
         database.close();
       },
     };

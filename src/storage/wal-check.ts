@@ -10,6 +10,9 @@ import { closeSync, openSync, readSync, statSync } from "node:fs";
 
 const headerBytes = 32;
 const frameHeaderBytes = 24;
+/** Frames that are read at once. */
+const chunkFrames = 64;
+const hostIsLittleEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 const magicBigEndian = 0x377f0683;
 const magicLittleEndian = 0x377f0682;
 
@@ -34,12 +37,21 @@ interface WalHeader {
 
 type Sums = [number, number];
 
-/** The running checksum of the write-ahead log: pairs of 32-bit words. */
+/** The running checksum of the write-ahead log: pairs of 32-bit words, of the order of its writer. */
 function addChecksum(sums: Sums, view: DataView, from: number, to: number, littleEndian: boolean): void {
   let [first, second] = sums;
-  for (let at = from; at < to; at += 8) {
-    first = (first + view.getInt32(at, littleEndian) + second) | 0;
-    second = (second + view.getInt32(at + 4, littleEndian) + first) | 0;
+  if (littleEndian && hostIsLittleEndian) {
+    // The usual case, and several times faster.
+    const words = new Int32Array(view.buffer, from, (to - from) / 4);
+    for (let at = 0; at < words.length; at += 2) {
+      first = (first + (words[at] as number) + second) | 0;
+      second = (second + (words[at + 1] as number) + first) | 0;
+    }
+  } else {
+    for (let at = from; at < to; at += 8) {
+      first = (first + view.getInt32(at, littleEndian) + second) | 0;
+      second = (second + view.getInt32(at + 4, littleEndian) + first) | 0;
+    }
   }
   sums[0] = first;
   sums[1] = second;
@@ -70,18 +82,23 @@ function* readFrames(file: number, size: number, header: WalHeader): Iterable<Fr
   const { littleEndian, salts } = header;
   const sums: Sums = [...header.sums];
   const frameBytes = frameHeaderBytes + header.pageBytes;
-  const view = new DataView(new ArrayBuffer(frameBytes));
+  const view = new DataView(new ArrayBuffer(frameBytes * chunkFrames));
   let intact = true;
-  for (let at = headerBytes; at + frameBytes <= size; at += frameBytes) {
-    readSync(file, view, 0, frameBytes, at);
-    // The salts change whenever the file begins anew: other salts mean a frame of former days.
-    const current = view.getUint32(8) === salts[0] && view.getUint32(12) === salts[1];
-    if (intact && current) {
-      addChecksum(sums, view, 0, 8, littleEndian);
-      addChecksum(sums, view, frameHeaderBytes, frameBytes, littleEndian);
+  let read = 0;
+  for (let at = headerBytes, from = 0; at + frameBytes <= size; at += frameBytes, from += frameBytes) {
+    if (from + frameBytes > read) {
+      read = readSync(file, view, 0, view.byteLength, at);
+      from = 0;
+      if (read < frameBytes) return;
     }
-    intact = intact && current && sumsMatch(sums, view, 16);
-    yield { at, page: view.getUint32(0), commit: view.getUint32(4) !== 0, current, intact };
+    // The salts change whenever the file begins anew: other salts mean a frame of former days.
+    const current = view.getUint32(from + 8) === salts[0] && view.getUint32(from + 12) === salts[1];
+    if (intact && current) {
+      addChecksum(sums, view, from, from + 8, littleEndian);
+      addChecksum(sums, view, from + frameHeaderBytes, from + frameBytes, littleEndian);
+    }
+    intact = intact && current && sumsMatch(sums, view, from + 16);
+    yield { at, page: view.getUint32(from), commit: view.getUint32(from + 4) !== 0, current, intact };
   }
 }
 
