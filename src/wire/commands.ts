@@ -6,16 +6,19 @@ import { WireError } from "./wire-error.ts";
 
 /** The layout of a batch in the log. A member reads every layout up to its own. */
 const batchLayout = 1;
-/** Room for any key that the API accepts; the log must never hold one that cannot be read again. */
-const idempotencyKeyLengthMax = 1024;
 
 export const commandLayouts = [
   "batch = [layout 1, timeMs uint, [command]]",
   "command = put | delete | txn | compact | [6, idempotencyKey text, put | delete | txn | compact]",
-  "compact = [5, revision uint]",
+  "compact = [5, revision int]",
 ];
 
 const shared = new CborWriter(64 * 1024);
+
+/*
+ * Sizes are not limited here: what one member put into the log, every member must be able to read.
+ * `validateCommand` limits them before that.
+ */
 
 /** The content of a `normal` log entry, in a buffer of its own and of exactly its size. */
 export function encodeBatch(batch: Batch): Uint8Array {
@@ -68,7 +71,7 @@ function writeBody(writer: CborWriter, body: CommandBody): void {
   }
   writer.arrayHead(2);
   writer.uint(code.compact);
-  writer.uint(body.revision);
+  writer.int(body.revision);
 }
 
 function readCommand(reader: CborReader): Command {
@@ -77,9 +80,6 @@ function readCommand(reader: CborReader): Command {
   if (first !== code.withKey) return { body: readBody(reader, items, first) };
   expectItems(items, 3);
   const idempotencyKey = reader.text();
-  if (idempotencyKey.length > idempotencyKeyLengthMax) {
-    throw new WireError(`an idempotency key has ${idempotencyKey.length} characters`);
-  }
   const bodyItems = reader.arrayHead();
   return { body: readBody(reader, bodyItems, reader.uint()), idempotencyKey };
 }
@@ -87,7 +87,7 @@ function readCommand(reader: CborReader): Command {
 function readBody(reader: CborReader, items: number, bodyCode: number): CommandBody {
   if (bodyCode === code.compact) {
     expectItems(items, 2);
-    return { type: "compact", revision: reader.uint() };
+    return { type: "compact", revision: reader.int() };
   }
   const operation = readOperationOf(reader, items, bodyCode, 0);
   if (operation.type === "range") throw new WireError("a range is no command");

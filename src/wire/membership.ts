@@ -17,12 +17,19 @@ export const membershipSchema = v.union([
   v.strictTuple([v.literal(layout), v.literal(3), memberTuple]),
 ]);
 
-/** The content of a `confChange` log entry. */
+/**
+ * The content of a `confChange` log entry.
+ *
+ * @throws WireError when the member's fields are none that could be read again: an entry that
+ *   cannot be read would stop every member.
+ */
 export function encodeMembershipCommand(command: MembershipCommand): Uint8Array {
   const { change } = command;
   const subject = "member" in change ? positional(change.member) : change.id;
   const writer = new CborWriter(256);
-  writer.value([layout, operations.indexOf(change.op), subject]);
+  const value = [layout, operations.indexOf(change.op), subject];
+  check(membershipSchema, value, "a membership command");
+  writer.value(value);
   return writer.takeCopy();
 }
 

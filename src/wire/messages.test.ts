@@ -83,6 +83,8 @@ describe("log entries", () => {
     for (const command of sampleMembershipCommands) {
       assert.deepEqual(decodeMembershipCommand(encodeMembershipCommand(command)), command);
     }
+    const change = { op: "remove", id: 2 ** 53 } as const;
+    assert.throws(() => encodeMembershipCommand({ change }), WireError);
     assert.throws(() => decodeMembershipCommand(encodeCbor([1, 1, ["no"]])), WireError);
     assert.throws(() => decodeMembershipCommand(encodeCbor([2, 1, 5])), WireError);
     assert.throws(() => decodeMembershipCommand(encodeCbor([1, 4, 5])), WireError);

@@ -24,8 +24,8 @@ export const operationLayouts = [
   "end = undefined (one key) | null (no bound) | bytes",
   "put = [1, key bytes, value bytes, lease uint, flags uint (1 previous, 2 keepValue, 4 keepLease)]",
   "delete = [2, key bytes, end, previous boolean]",
-  "range = [3, key bytes, end, revision uint, limit uint, null | [target uint, descending boolean]," +
-    " flags uint (1 keysOnly, 2 countOnly), minMod uint, maxMod uint, minCreate uint, maxCreate uint]",
+  "range = [3, key bytes, end, revision int, limit int, null | [target uint, descending boolean]," +
+    " flags uint (1 keysOnly, 2 countOnly), minMod int, maxMod int, minCreate int, maxCreate int]",
   "txn = [4, [compare], [success operation], [failure operation]]",
   "compare = [key bytes, end, target uint, result uint, operand int | bytes]",
   `sort targets ${sortTargets.join()}; compare targets ${compareTargets.join()}; results ${compareResults.join()}`,
@@ -79,8 +79,8 @@ function writeRange(writer: CborWriter, range: Extract<Operation, { type: "range
   writer.arrayHead(11);
   writer.uint(code.range);
   writeKeyRange(writer, range);
-  writer.uint(range.revision);
-  writer.uint(range.limit);
+  writer.int(range.revision);
+  writer.int(range.limit);
   if (range.sort === undefined) {
     writer.null();
   } else {
@@ -91,10 +91,10 @@ function writeRange(writer: CborWriter, range: Extract<Operation, { type: "range
   writer.uint(
     (range.keysOnly === true ? flag.keysOnly : 0) | (range.countOnly === true ? flag.countOnly : 0),
   );
-  writer.uint(range.minModRevision ?? 0);
-  writer.uint(range.maxModRevision ?? 0);
-  writer.uint(range.minCreateRevision ?? 0);
-  writer.uint(range.maxCreateRevision ?? 0);
+  writer.int(range.minModRevision ?? 0);
+  writer.int(range.maxModRevision ?? 0);
+  writer.int(range.minCreateRevision ?? 0);
+  writer.int(range.maxCreateRevision ?? 0);
 }
 
 function writeCompare(writer: CborWriter, compare: Compare): void {
@@ -132,6 +132,9 @@ export function readOperationOf(
       const value = reader.bytes();
       const lease = reader.uint();
       const flags = reader.uintUpTo(7);
+      if (flags <= flag.previous) {
+        return { type: "put", key, value, lease, previous: flags === flag.previous };
+      }
       return {
         type: "put",
         key,
@@ -164,14 +167,14 @@ export function readOperationOf(
 
 function readRange(reader: CborReader): Operation {
   const range = readKeyRange(reader);
-  const revision = reader.uint();
-  const limit = reader.uint();
+  const revision = reader.int();
+  const limit = reader.int();
   const sort = readSort(reader);
   const flags = reader.uintUpTo(3);
-  const minModRevision = reader.uint();
-  const maxModRevision = reader.uint();
-  const minCreateRevision = reader.uint();
-  const maxCreateRevision = reader.uint();
+  const minModRevision = reader.int();
+  const maxModRevision = reader.int();
+  const minCreateRevision = reader.int();
+  const maxCreateRevision = reader.int();
   return {
     type: "range",
     ...range,
