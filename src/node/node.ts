@@ -2,7 +2,6 @@ import { getLogger } from "@logtape/logtape";
 import type { Clock, Timer } from "../base/clock.ts";
 import { CoracleError, messageOf } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-import type { MemberRecord } from "../base/members.ts";
 import type { Random } from "../base/prng.ts";
 import type { ApplyOutcome, StateMachine } from "../kv/state-machine.ts";
 import type { Command, CommandResult, RangeOperation, RangeResult } from "../kv/types.ts";
@@ -26,6 +25,7 @@ import { LogKeeper } from "./log-keeper.ts";
 import { MembershipChanges } from "./membership.ts";
 import { type NodeFigures, type NodeMetrics, noMetrics } from "./metrics.ts";
 import type { BuildInfo, NodeOptions } from "./options.ts";
+import { PeerSet } from "./peer-set.ts";
 import { Proposals } from "./proposals.ts";
 import { Reads } from "./reads.ts";
 import { SnapshotTransfers } from "./snapshots.ts";
@@ -79,6 +79,7 @@ export class Node implements TransportEvents {
   readonly #replies: ForwardReplies;
   readonly #snapshots: SnapshotTransfers;
   readonly #logKeeper: LogKeeper;
+  readonly #peers: PeerSet;
   readonly membership: MembershipChanges;
   readonly cluster: Cluster;
   #state: StateMachine;
@@ -136,6 +137,7 @@ export class Node implements TransportEvents {
       applied: () => this.#state.appliedIndex,
       retryAfterMs: Math.max(2 * options.heartbeatMs, 100),
     });
+    this.#peers = new PeerSet({ self, clock, transport });
     this.#replies = new ForwardReplies(send, wake);
     this.#snapshots = new SnapshotTransfers({
       self,
@@ -293,12 +295,12 @@ export class Node implements TransportEvents {
   }
 
   onConnected(member: MemberId): void {
-    log.info("Connected to member {member}.", { member: this.#nameOf(member) });
+    log.info("Connected to member {member}.", { member: this.#peers.nameOf(member) });
   }
 
   onDisconnected(member: MemberId): void {
     if (this.#stopped) return;
-    log.info("The connection with member {member} closed.", { member: this.#nameOf(member) });
+    log.info("The connection with member {member} closed.", { member: this.#peers.nameOf(member) });
     this.#guard(() => {
       this.#proposals.disconnected(member);
       this.cluster.disconnected(member);
@@ -321,7 +323,7 @@ export class Node implements TransportEvents {
       storeBytes: this.#deps.store.bytes(),
       logEntries: size.entries,
       logBytes: size.bytes,
-      peers: this.#otherMembers().map(({ id, name }) => {
+      peers: this.#peers.others.map(({ id, name }) => {
         const progress = status.progress.find(({ member }) => member === id);
         return {
           name,
@@ -434,13 +436,10 @@ export class Node implements TransportEvents {
   }
 
   #membershipChanged(): void {
-    const { members, removed } = this.#state.membership();
-    this.#deps.transport.setRemoved(removed);
-    this.#deps.transport.setPeers(
-      this.#otherMembers().map(({ id, name, peerAddress }) => ({ id, name, address: peerAddress })),
-    );
-    log.debug("Members now: {members}.", { members: members.map((member) => member.name) });
-    if (removed.includes(this.#deps.identity.memberId) && !this.#removedSeen) {
+    const membership = this.#state.membership();
+    this.#peers.update(membership);
+    log.debug("Members now: {members}.", { members: membership.members.map((member) => member.name) });
+    if (membership.removed.includes(this.#deps.identity.memberId) && !this.#removedSeen) {
       this.#removedSeen = true;
       this.#deps.onRemoved();
     }
@@ -465,15 +464,7 @@ export class Node implements TransportEvents {
     this.#metrics.leaderChanged();
     const term = this.#driver.raft.term;
     if (leader === nobody) log.info("No leader is known in term {term}.", { term });
-    else log.info("{leader} leads in term {term}.", { leader: this.#nameOf(leader), term });
-  }
-
-  #otherMembers(): readonly MemberRecord[] {
-    return this.#state.membership().members.filter(({ id }) => id !== this.#deps.identity.memberId);
-  }
-
-  #nameOf(member: MemberId): string {
-    return this.#state.membership().members.find(({ id }) => id === member)?.name ?? `member ${member}`;
+    else log.info("{leader} leads in term {term}.", { leader: this.#peers.nameOf(leader), term });
   }
 
   /** A broken invariant anywhere below stops the member, with the reason. */
