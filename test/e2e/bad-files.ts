@@ -12,6 +12,7 @@ import {
   writeSync,
 } from "node:fs";
 import { basename, join } from "node:path";
+import { isClear } from "./bad-commands.ts";
 import { Client } from "./client.ts";
 import { Cluster } from "./cluster.ts";
 import { freePorts } from "./ports.ts";
@@ -31,14 +32,18 @@ function overwrite(path: string, offset: number, bytes: Buffer): void {
   closeSync(file);
 }
 
+const flippedValue = "marker-of-value-100 ";
 const noise = Buffer.from(Array.from({ length: 512 }, (_, i) => (i * 89 + 41) % 256));
 
-/** Flips one bit in the middle of the first place where the marker of a value stands. */
+/** Flips one bit of a value wherever the file holds it: pages that are no longer used may hold a copy. */
 function flipInValue(path: string): void {
-  const at = readFileSync(path).indexOf("marker-of-a-value");
-  if (at < 0) throw new Error(`${path} holds no value to damage`);
-  const original = readFileSync(path)[at + 3] ?? 0;
-  overwrite(path, at + 3, Buffer.from([original ^ 1]));
+  const bytes = readFileSync(path);
+  let places = 0;
+  for (let at = bytes.indexOf(flippedValue); at >= 0; at = bytes.indexOf(flippedValue, at + 1)) {
+    overwrite(path, at + 3, Buffer.from([(bytes[at + 3] ?? 0) ^ 1]));
+    places++;
+  }
+  if (places === 0) throw new Error(`${path} holds no value to damage`);
 }
 
 const damages: readonly Damage[] = [
@@ -61,11 +66,11 @@ const damages: readonly Damage[] = [
   { what: "one flipped bit in an entry", file: "raft.db", apply: flipInValue },
 ];
 
-/** Digests of the files that hold data, by name. Locks, sockets and SQLite's shared memory are none. */
+/** Digests of the files that hold data, by name. Locks, SQLite's shared memory and empty files are none. */
 function digests(folder: string): Record<string, string> {
   const found: Record<string, string> = {};
   for (const name of readdirSync(folder).sort()) {
-    if (!/\.db(-wal)?$/.test(name)) continue;
+    if (!/\.db(-wal)?$/.test(name) || statSync(join(folder, name)).size === 0) continue;
     found[name] = createHash("sha256")
       .update(readFileSync(join(folder, name)))
       .digest("hex");
@@ -82,7 +87,7 @@ export async function damagedFiles(report: Report): Promise<void> {
   await member.ready();
   const client = new Client([member.endpoint]);
   for (let i = 0; i < 200; i++) {
-    const ended = await client.put(`key-${i}`, Buffer.from(`marker-of-a-value ${i} `.padEnd(300, "x")));
+    const ended = await client.put(`key-${i}`, Buffer.from(`marker-of-value-${i} `.padEnd(300, "x")));
     if (ended.outcome !== "acknowledged") throw new Error(`a put ended ${ended.outcome}: ${ended.reason}`);
   }
   client.close();
@@ -96,6 +101,7 @@ export async function damagedFiles(report: Report): Promise<void> {
     const path = join(folder, file);
     apply(path);
     const before = digests(folder);
+    const logged = member.process.tail(1000).length;
     member.start();
     const { process } = member;
     const ended = await until("the end of a member with damaged files", () => !process.running, {
@@ -103,8 +109,8 @@ export async function damagedFiles(report: Report): Promise<void> {
     }).catch(() => false);
     const code = process.exit?.code ?? null;
     await process.stop("SIGKILL");
-    const last = process.tail(6);
-    const refused = ended && code !== null && code !== 0 && last.includes(basename(path));
+    const last = process.tail(1000).slice(logged);
+    const refused = ended && code !== null && code !== 0 && last.includes(basename(path)) && isClear(last);
     report.check(
       refused,
       `${what} (${file}): ends with exit code ${code} and names the file`,

@@ -40,7 +40,7 @@ export async function badMembers(report: Report, cluster: Cluster, sound: Member
   await mustEnd(report, taken, "a name that a living member has", new RegExp(`${sound.name}`));
 
   const wrongToken = join(cluster.folder, "wrong-token");
-  writeFileSync(wrongToken, "0123456789abcdef0123456789abcdef\n");
+  writeFileSync(wrongToken, "0123456789abcdef0123456789abcdef\n", { mode: 0o600 });
   const stranger = await plan("stranger", "stranger", [...join_, "--token-file", wrongToken]);
   stranger.start();
   await mustEnd(report, stranger, "a wrong join token", /token/);

@@ -192,7 +192,7 @@ export async function badRequests(report: Report, member: Member): Promise<void>
     const connection = new HttpConnection(member.endpoint);
     try {
       const response = await connection.request(request);
-      const problem = JSON.parse(response.body.toString()) as Record<string, unknown>;
+      const problem = JSON.parse(response.body.toString() || "{}") as Record<string, unknown>;
       const type = response.headers.get("content-type") ?? "";
       const clear = typeof problem.detail === "string" && /^[A-Z].*\.$/s.test(problem.detail);
       const ok =

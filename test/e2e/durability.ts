@@ -103,6 +103,7 @@ await runScript(async (report) => {
     );
   });
   for (const [reason, times] of load.retries) report.note(`sent again ${times} times: ${reason}`);
+  for (const [reason, times] of load.unknownReasons()) report.note(`unknown ${times} times: ${reason}`);
   report.check(load.refused.length === 0, "no write was refused", load.refused.slice(0, 3).join("; "));
 
   for (const member of cluster.members) member.start();

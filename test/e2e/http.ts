@@ -100,10 +100,15 @@ export class HttpConnection {
         };
         // EPIPE comes from a write that the kernel did not take: the request never was whole at the server.
         socket.on("error", (error: NodeJS.ErrnoException) => gone(error.message, error.code !== "EPIPE"));
-        socket.on("end", () => gone("closed by the server"));
-        socket.on("close", () => gone("closed by the server"));
+        const closed = (): void => {
+          if (this.#socket !== socket) return;
+          this.#receive(Buffer.alloc(0), true);
+          gone("closed by the server");
+        };
+        socket.on("end", closed);
+        socket.on("close", closed);
         socket.on("data", (chunk: Buffer) => {
-          if (this.#socket === socket) this.#receive(chunk);
+          if (this.#socket === socket) this.#receive(chunk, false);
         });
         resolve(socket);
       });
@@ -118,11 +123,12 @@ export class HttpConnection {
     waiter?.reject(new RequestFailed(`${this.target}: ${reason}`, sent));
   }
 
-  #receive(chunk: Buffer): void {
+  #receive(chunk: Buffer, ended: boolean): void {
+    if (this.#waiter === undefined && chunk.length === 0) return;
     this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk]);
     let parsed: ReturnType<typeof parseResponse>;
     try {
-      parsed = parseResponse(this.#received);
+      parsed = parseResponse(this.#received, ended);
     } catch (error) {
       this.#fail(error instanceof Error ? error.message : String(error));
       return;
@@ -146,8 +152,14 @@ function headOf(request: HttpRequest, target: string): string {
   return `${head}\r\n`;
 }
 
-/** The first whole response in the bytes and its length, or `undefined` when more bytes are needed. */
-function parseResponse(bytes: Buffer): { response: HttpResponse; length: number } | undefined {
+/**
+ * The first whole response in the bytes and its length, or `undefined` when more bytes are needed.
+ * `ended`: no more will come, which ends a body without a length (RFC 9112 §6.3).
+ */
+function parseResponse(
+  bytes: Buffer,
+  ended: boolean,
+): { response: HttpResponse; length: number } | undefined {
   const headEnd = bytes.indexOf("\r\n\r\n");
   if (headEnd < 0) return undefined;
   const [statusLine = "", ...lines] = bytes.toString("latin1", 0, headEnd).split("\r\n");
@@ -160,7 +172,7 @@ function parseResponse(bytes: Buffer): { response: HttpResponse; length: number 
   }
   const start = headEnd + 4;
   if (status < 200) {
-    const rest = parseResponse(bytes.subarray(start));
+    const rest = parseResponse(bytes.subarray(start), ended);
     return rest === undefined ? undefined : { response: rest.response, length: rest.length + start };
   }
   if (status === 204 || status === 304)
@@ -170,7 +182,10 @@ function parseResponse(bytes: Buffer): { response: HttpResponse; length: number 
     return chunks && { response: { status, headers, body: chunks.body }, length: chunks.end };
   }
   const contentLength = Number(headers.get("content-length") ?? Number.NaN);
-  if (Number.isNaN(contentLength)) throw new Error("an answer without length");
+  if (Number.isNaN(contentLength))
+    return ended
+      ? { response: { status, headers, body: bytes.subarray(start) }, length: bytes.length }
+      : undefined;
   if (bytes.length < start + contentLength) return undefined;
   const body = bytes.subarray(start, start + contentLength);
   return { response: { status, headers, body }, length: start + contentLength };

@@ -64,6 +64,16 @@ export class Load {
     return longest;
   }
 
+  /** Why writes ended unknown, with how often. */
+  unknownReasons(): Map<string, number> {
+    const reasons = new Map<string, number>();
+    for (const { reason } of this.unknown.values()) {
+      const kind = withoutPort(reason);
+      reasons.set(kind, (reasons.get(kind) ?? 0) + 1);
+    }
+    return reasons;
+  }
+
   async #run(number: number): Promise<void> {
     const client = new Client(this.#options.endpoints, number);
     try {
@@ -83,7 +93,7 @@ export class Load {
     while (true) {
       const ended = await client.put(write.key, write.value);
       if (ended.outcome !== "not-proposed" || this.#stopping) return ended;
-      const reason = ended.reason.replace(/127\.0\.0\.1:\d+/g, "member");
+      const reason = withoutPort(ended.reason);
       this.retries.set(reason, (this.retries.get(reason) ?? 0) + 1);
       await pause(5 + Math.random() * 20);
     }
@@ -114,4 +124,8 @@ export class Load {
     this.#nextSendAtMs = Math.max(this.#nextSendAtMs, now - 50) + (bytes / bytesPerSecond) * 1000;
     if (this.#nextSendAtMs > now) await pause(this.#nextSendAtMs - now);
   }
+}
+
+function withoutPort(reason: string): string {
+  return reason.replace(/127\.0\.0\.1:\d+/g, "member");
 }
