@@ -15,7 +15,7 @@ export interface Clock {
   endOfTurn(action: () => void): void;
 }
 
-/** The clock of the machine. Its timers do not keep the process alive by themselves. */
+/** The clock of the machine. */
 export const systemClock: Clock = {
   nowMs: () => performance.now(),
   wallMs: () => Date.now(),

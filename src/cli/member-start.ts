@@ -4,10 +4,9 @@ import { getLogger } from "@logtape/logtape";
 import { systemClock } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
 import type { MemberRecord } from "../base/members.ts";
-import { randomId } from "../base/prng.ts";
 import type { ServeConfig } from "../config/serve-config.ts";
 import type { Ask } from "../discovery/ask.ts";
-import { type BootstrapTarget, bootstrap } from "../discovery/bootstrap.ts";
+import { type BootstrapTarget, bootstrap, foundAlone } from "../discovery/bootstrap.ts";
 import { BootstrapDesk, type BootstrapDeskOptions } from "../discovery/bootstrap-desk.ts";
 import { BootstrapFile } from "../discovery/bootstrap-file.ts";
 import { requestJoin } from "../discovery/join.ts";
@@ -97,8 +96,10 @@ export async function firstStart(
 ): Promise<MemberStart> {
   if (config.join.length > 0) return joinCluster(config, config.join, ask, signal);
   const founding = foundingTargets(config);
-  if (founding === undefined) return alone(config);
-  const result = await bootstrap({ desk, ask, clock: systemClock, signal, ...founding });
+  const result =
+    founding === undefined
+      ? foundAlone(desk)
+      : await bootstrap({ desk, ask, clock: systemClock, signal, ...founding });
   if (result.kind === "existing") {
     log.info("The cluster {clusterId} exists already; joining it.", { clusterId: result.clusterId });
     return joinCluster(config, result.addresses, ask, signal);
@@ -122,15 +123,6 @@ function foundingTargets(config: ServeConfig): Founding | undefined {
   return {
     targets: async () => (await resolveSrv(query)).map((address) => ({ address })),
     expected: bootstrapExpect,
-  };
-}
-
-function alone(config: ServeConfig): MemberStart {
-  const identity = { clusterId: randomId(), memberId: randomId(), name: config.name };
-  return {
-    identity,
-    members: [{ id: identity.memberId, ...selfOf(config), learner: false }],
-    logStart: foundation,
   };
 }
 
