@@ -102,7 +102,11 @@ async function build({ target, commit }: Build): Promise<void> {
     bytecode: true,
     format: "esm",
     sourcemap: "none",
-    define: { CORACLE_BUILD: JSON.stringify({ commit, target }) },
+    define: {
+      CORACLE_BUILD: JSON.stringify({ commit, target }),
+      // The native half of cbor-x aborts the process on large documents; nothing may load it.
+      "process.env.CBOR_NATIVE_ACCELERATION_DISABLED": '"true"',
+    },
     throw: false,
   });
   if (!result.success) {

@@ -1,4 +1,4 @@
-import { Decoder } from "cbor-x";
+import { Decoder } from "cbor-x/decode";
 import * as v from "valibot";
 import { messageOf } from "../base/errors.ts";
 import { CommandFailure, type ExitCode, exitCodes } from "./exit-codes.ts";
@@ -159,9 +159,12 @@ function failureOf(request: ApiRequest, misses: readonly Miss[]): CommandFailure
 function problemOf(answer: ApiAnswer): { readonly code: string; readonly detail: string } {
   try {
     const problem = v.parse(problemSchema, decode(answer));
-    return { code: problem.code, detail: problem.detail || `it answered with status ${answer.status}` };
+    return {
+      code: problem.code,
+      detail: problem.detail || `The member at ${answer.endpoint} answered with status ${answer.status}.`,
+    };
   } catch {
-    return { code: "", detail: `it answered with status ${answer.status}` };
+    return { code: "", detail: `The member at ${answer.endpoint} answered with status ${answer.status}.` };
   }
 }
 

@@ -211,6 +211,15 @@ describe("list, del, status, member and leader", () => {
     assert.match(String(member.seen[2]?.path), /prefix=x&limit=5&keys_only=true/);
   });
 
+  test("a value of over a megabyte that is no text is listed", async () => {
+    const value = Uint8Array.from({ length: 1_500_000 }, (_, index) => (index * 7919) >>> 3);
+    const member = await fake(() => ({
+      status: 200,
+      body: { revision: 9, more: false, keys: [stored("k", value)] },
+    }));
+    assert.match((await run(["list"], [member.endpoint])).io.output, /1500000 bytes that are no text/);
+  });
+
   test("del tells how many, and says so when there was none", async () => {
     const member = await fake((request) => ({
       status: 200,

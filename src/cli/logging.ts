@@ -8,6 +8,7 @@ import {
 } from "@logtape/logtape";
 import { getPrettyFormatter } from "@logtape/pretty";
 import type { LogLevels } from "../config/values.ts";
+import { withoutControls } from "./values.ts";
 
 export interface LoggingOptions {
   readonly levels: LogLevels;
@@ -105,7 +106,8 @@ export function startLogging({ levels, format, descriptor = stderrDescriptor }: 
   const colours = terminal || process.env.FORCE_COLOR === "1";
   const pretty = format === "pretty" || (format === "auto" && terminal);
   const formatter = pretty ? prettyFormatter(colours) : jsonFormatter();
-  const sink = (record: LogRecord): void => lines.write(formatter(record));
+  const sink = (record: LogRecord): void =>
+    lines.write(formatter({ ...record, message: [sentenceOf(record)] }));
   configureSync({
     reset: true,
     sinks: { stderr: sink },
@@ -131,6 +133,16 @@ export function stopLogging(): void {
   resetSync();
 }
 
+/** The message with its values as people write them: names without quotes, nothing that steers a terminal. */
+function sentenceOf(record: LogRecord): string {
+  const parts = record.message.map((part) => {
+    if (typeof part === "string") return part;
+    if (part instanceof Error) return part.message;
+    return typeof part === "object" && part !== null ? JSON.stringify(part) : String(part);
+  });
+  return withoutControls(parts.join(""));
+}
+
 function jsonFormatter(): TextFormatter {
   return getJsonLinesFormatter({ categorySeparator: ".", message: "rendered", properties: "nest:fields" });
 }
@@ -144,6 +156,7 @@ function prettyFormatter(colors: boolean): TextFormatter {
     categorySeparator: ".",
     categoryWidth: 18,
     levelStyle: null,
+    messageColor: null,
     messageStyle: null,
     properties: false,
   });
