@@ -1,0 +1,52 @@
+import type { Coverage } from "../engine/coverage.ts";
+import type { Totals } from "./parallel.ts";
+
+/** A line that is written over about every second, or every 20 seconds where it cannot be. */
+export function progressLine(startMs: number): (totals: Totals, last?: boolean) => void {
+  const terminal = process.stderr.isTTY === true;
+  let nextMs = 0;
+  return (totals, last = false) => {
+    const nowMs = performance.now();
+    if (nowMs < nextMs && !last) return;
+    nextMs = nowMs + (terminal ? 1000 : 20_000);
+    const seconds = (nowMs - startMs) / 1000;
+    const hours = totals.simulatedMs / 3_600_000;
+    let faults = 0;
+    for (const [what, times] of totals.coverage.counts) if (what.startsWith("fault: ")) faults += times;
+    const line = `${totals.seeds} seeds (${(totals.seeds / seconds).toFixed(1)}/s), ${hours.toFixed(2)} simulated hours, ${faults} faults, ${totals.coverage.get("raft: leader elected")} elections, ${totals.coverage.get("snapshot: installed")} snapshots installed, ${totals.failures.length} failed`;
+    process.stderr.write(terminal && !last ? `\r${line}\u001b[K` : `${line}\n`);
+  };
+}
+
+export function printCoverage(coverage: Coverage): void {
+  const rows = [...coverage.counts].sort(([a], [b]) => (a < b ? -1 : 1));
+  const width = Math.max(0, ...rows.map(([what]) => what.length));
+  for (const [what, times] of rows) console.log(`${what.padEnd(width)} ${String(times).padStart(9)}`);
+  for (const what of wanted) if (coverage.get(what) === 0) console.log(`NEVER REACHED: ${what}`);
+}
+
+/** Rare states without which a long search would prove little. */
+export const wanted = [
+  "crash: between a commit of state.db and what follows",
+  "disk: damage found at start",
+  "disk: member stopped by a failed write",
+  "liveness: minority stays down",
+  "membership: add-learner committed",
+  "membership: leadership transferred",
+  "membership: member learned of its removal",
+  "membership: promote committed",
+  "membership: remove committed",
+  "network: held messages came late",
+  "node: commands forwarded to the leader",
+  "node: read confirmed through the leader",
+  "power loss: commits of state.db lost",
+  "raft: conflicting entries cut",
+  "raft: entry of an earlier term committed",
+  "raft: vote asked after a transfer",
+  "snapshot: arrived during a partition",
+  "snapshot: installed",
+  "snapshot: transfer interrupted",
+  "snapshot: transfer resumed",
+  "start: state ahead of the log",
+  "start: state behind the commit index",
+] as const;
