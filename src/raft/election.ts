@@ -167,7 +167,9 @@ export function tickElection(core: Core): void {
   if (core.hastyTicks > 0) core.hastyTicks--;
   if (core.elapsedTicks < core.timeoutTicks) return;
   if (campaignRefusal(core) === undefined) campaign(core, false);
-  else core.restartElectionTimer();
+  // It may not campaign, but the leader is as silent to it as to others: to restart the timer alone
+  // would renew its stickiness, and could withhold the vote that a candidate lacks.
+  else becomeFollower(core, core.term, nobody);
 }
 
 /**

@@ -81,6 +81,16 @@ describe("leader stickiness (§4.2.3)", () => {
     }
   });
 
+  test("one that may not campaign itself gives up a silent leader all the same", () => {
+    const solo = new Solo({ id: 4, learners: [4] });
+    solo.heartbeat(1, 2);
+    solo.tick(9);
+    assert.equal(solo.raft.leader, 1);
+    solo.tick(11);
+    assert.equal(solo.raft.leader, 0);
+    assert.deepEqual(granted(solo.ask(1, 3, [1, 1])), [true]);
+  });
+
   test("a leader in touch with its majority is not moved by a later term's vote request", () => {
     const solo = new Solo().lead();
     assert.deepEqual(solo.ask(3, 9, [9, 9]), []);
