@@ -65,7 +65,7 @@ async function run(...args: string[]) {
   return { exitCode, output: io.output };
 }
 
-function accepts(port: number): Promise<boolean> {
+function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = createServer();
     probe.once("error", () => resolve(false));
@@ -93,5 +93,5 @@ test("dev runs a cluster, ends it by Ctrl-C that arrives twice, and finds its da
   assert.equal((await run("get", "k", "--endpoints", freshUrl)).exitCode, 5);
   // When dev itself is gone without a word, its members stop by themselves.
   third.child.kill("SIGKILL");
-  await until(() => accepts(Number(new URL(freshUrl).port)));
+  await until(() => isFree(Number(new URL(freshUrl).port)));
 });
