@@ -13,7 +13,7 @@ export interface Verdict {
 
 /** Reads keys through one member and compares byte for byte. `mayBeAbsent`: for writes whose outcome is unknown. */
 export async function verify(
-  member: Member,
+  member: Pick<Member, "name" | "endpoint">,
   expected: Iterable<readonly [string, Buffer]>,
   mode: Mode,
   options: { readonly mayBeAbsent?: boolean } = {},
@@ -62,7 +62,7 @@ interface Page {
 
 /** Lists every key under a prefix through one member, page by page, and compares with what is expected. */
 export async function verifyListing(
-  member: Member,
+  member: Pick<Member, "name" | "endpoint">,
   prefix: string,
   expected: ReadonlyMap<string, Buffer>,
 ): Promise<Verdict> {
