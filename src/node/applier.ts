@@ -10,8 +10,10 @@ import { decodeMembershipCommand } from "../wire/membership.ts";
 
 const log = getLogger(["coracle", "node"]);
 
-/** A state machine that cannot write (a full disk) is tried again after this long. */
-const retryAfterMs = 500;
+/** A state machine that cannot write because the disk is full is tried again after this long. */
+const fullRetryMs = 500;
+/** Another connection (an operator's tool, perhaps) holds the lock of state.db for now. */
+const busyRetryMs = 20;
 
 export interface ApplierHooks {
   /** The batch of an entry that this member proposed itself, which so needs no decoding. */
@@ -107,9 +109,10 @@ export class Applier {
     }
   }
 
-  /** The transaction was rolled back. A full disk may end; anything else is a bug or damage, and stops the member. */
+  /** The transaction was rolled back. Some reasons end by themselves; anything else is a bug or damage, and stops the member. */
   #failed(error: unknown): void {
-    if (!isDiskFull(error)) {
+    const retryMs = retryAfterMs(error);
+    if (retryMs === undefined) {
       this.#hooks.fatal(error);
       return;
     }
@@ -118,12 +121,14 @@ export class Applier {
     }
     this.#trouble = messageOf(error);
     this.#pauses++;
-    this.#clock.after(retryAfterMs, () => this.resume());
+    this.#clock.after(retryMs, () => this.resume());
   }
 }
 
-/** SQLite's SQLITE_FULL, whichever driver reports it. */
-function isDiskFull(error: unknown): boolean {
+/** When to try again after this error of SQLite, whichever driver reports it; `undefined` for never. */
+function retryAfterMs(error: unknown): number | undefined {
   const { code, errcode } = (error ?? {}) as { code?: unknown; errcode?: unknown };
-  return code === "SQLITE_FULL" || errcode === 13;
+  if (code === "SQLITE_FULL" || errcode === 13) return fullRetryMs;
+  if (code === "SQLITE_BUSY" || errcode === 5) return busyRetryMs;
+  return undefined;
 }

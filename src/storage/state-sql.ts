@@ -8,12 +8,19 @@ import type { SnapshotMeta } from "../raft/types.ts";
 const appliedSql = "SELECT applied_index, applied_term FROM meta";
 const membersSql = "SELECT id, learner FROM member ORDER BY id";
 
-/** Prepares state.db for its owner's connection or for the state worker's. */
+/** Waiting for a lock stops the thread; whoever finds the database locked tries again by itself. */
+const common = "PRAGMA busy_timeout = 100; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0";
+
+/** Prepares state.db for the connection that writes it. */
 export function prepareState(database: SqliteDatabase, cacheBytes: number): void {
   // auto_vacuum takes effect in a new file only, and before WAL mode creates its first page.
-  database.exec("PRAGMA busy_timeout = 2000; PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL");
-  database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0");
-  database.exec(`PRAGMA cache_size = ${-Math.ceil(cacheBytes / 1024)}`);
+  database.exec("PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL");
+  database.exec(`${common}; PRAGMA cache_size = ${-Math.ceil(cacheBytes / 1024)}`);
+}
+
+/** Prepares the state worker's connection. No pragma here may write: its owner holds no lock for it. */
+export function prepareStateReader(database: SqliteDatabase, cacheBytes: number): void {
+  database.exec(`${common}; PRAGMA cache_size = ${-Math.ceil(cacheBytes / 1024)}`);
 }
 
 /** Index and term of the last entry that is applied in this state; 0 in an empty file. */

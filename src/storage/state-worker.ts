@@ -15,7 +15,7 @@ import type {
   StateRequest,
   StateResults,
 } from "./state-protocol.ts";
-import { prepareState, readApplied, readSnapshotMeta } from "./state-sql.ts";
+import { prepareStateReader, readApplied, readSnapshotMeta } from "./state-sql.ts";
 
 /*
  * Entry point of the state worker: what takes long on state.db and its copies, away from the main
@@ -31,7 +31,7 @@ function stateAt(path: string): SqliteDatabase {
   if (open?.path === path) return open.database;
   open?.database.close();
   const database = openSqlite(path);
-  prepareState(database, cacheBytes);
+  prepareStateReader(database, cacheBytes);
   open = { path, database };
   return database;
 }
