@@ -91,8 +91,14 @@ function run(command, args) {
     const child = spawn(command, args, { cwd: root, stdio: "inherit" });
     const forward = (signal) => child.kill(signal);
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, forward);
+    // A package manager that is told to end ends its shell alone, and this process would go on without it.
+    const parent = process.ppid;
+    const watch = setInterval(() => {
+      if (process.ppid !== parent) forward("SIGTERM");
+    }, 500);
     child.on("error", (error) => fail(`${command} could not be started: ${error.message}.`));
     child.on("exit", (code, signal) => {
+      clearInterval(watch);
       for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) process.off(name, forward);
       resolve(code ?? (signal === "SIGINT" ? 130 : 1));
     });
