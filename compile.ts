@@ -97,7 +97,12 @@ async function build({ target, commit }: Build): Promise<void> {
   const result = await Bun.build({
     entrypoints: ["main.ts", ...workerModules].map((name) => join(root, "src", name)),
     root: join(root, "src"),
-    compile: { target: `bun-${target}` as Bun.Build.CompileTarget, outfile: fresh },
+    compile: {
+      target: `bun-${target}` as Bun.Build.CompileTarget,
+      outfile: fresh,
+      // The longest key, percent-encoded, with room for headers: Bun's own limit is 16 KiB.
+      execArgv: ["--max-http-header-size=131072"],
+    },
     minify: true,
     bytecode: true,
     format: "esm",

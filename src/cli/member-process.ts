@@ -25,8 +25,10 @@ import {
   checkKnownIdentity,
   createState,
   firstStart,
+  type JoinToken,
   joinAnnouncement,
   joinToken,
+  keepToken,
   makeDataFolder,
   openDesk,
   openState,
@@ -55,7 +57,7 @@ export class MemberProcess {
   readonly #config: ServeConfig;
   readonly #registry = new Registry();
   readonly #stopping = new AbortController();
-  readonly #token: string | undefined;
+  readonly #token: JoinToken;
   readonly #onEnd: (reason: EndReason) => void;
   readonly #startedAtMs = Date.now();
   #http: HttpServer | undefined;
@@ -108,6 +110,7 @@ export class MemberProcess {
   /** Hands leadership over, answers what is in flight, closes everything. Safe at any moment of a start. */
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.#http?.beginStop();
     await this.#node?.stop(this.#config.stopGraceMs);
     await this.#http?.stop(this.#config.stopGraceMs);
     await this.#peers?.close();
@@ -139,6 +142,7 @@ export class MemberProcess {
       return { identity, logStore, ...this.#openState((files) => openState(dataDir, files)) };
     }
     makeDataFolder(this.#config);
+    keepToken(this.#config, this.#token);
     this.#desk = openDesk(this.#config, peers.instance, undefined);
     const start = await firstStart(this.#config, this.#desk, ask, this.#stopping.signal);
     // raft.db comes last: it makes the folder a member's.
@@ -168,7 +172,7 @@ export class MemberProcess {
     );
     const peers = new PeerNetwork({
       listen: this.#config.listenPeer,
-      ...(this.#token === undefined ? {} : { token: this.#token }),
+      ...(this.#token.token === undefined ? {} : { token: this.#token.token }),
       name: this.#config.name,
       clock: systemClock,
       random: seededRandom(randomId()),
@@ -246,7 +250,7 @@ export class MemberProcess {
 
   /** Once, and on standard output only: the token is a secret, and logs are kept and sent elsewhere. */
   #announceJoin(): void {
-    if (this.#config.bootstrap) process.stdout.write(joinAnnouncement(this.#config, this.#token));
+    if (this.#config.bootstrap) process.stdout.write(joinAnnouncement(this.#config, this.#token.token));
   }
 
   /** After a restart with other addresses, the others learn them from the log. */

@@ -1,8 +1,8 @@
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { getLogger } from "@logtape/logtape";
 import { systemClock } from "../base/clock.ts";
-import { CoracleError } from "../base/errors.ts";
+import { CoracleError, messageOf } from "../base/errors.ts";
 import type { MemberRecord } from "../base/members.ts";
 import type { ServeConfig } from "../config/serve-config.ts";
 import type { Ask } from "../discovery/ask.ts";
@@ -13,6 +13,7 @@ import { requestJoin } from "../discovery/join.ts";
 import { resolveSrv } from "../discovery/srv.ts";
 import { joinCommand, makeToken, readTokenFile, writeTokenFile } from "../discovery/token.ts";
 import { StateMachine } from "../kv/state-machine.ts";
+import { openSqlite } from "../runtime/sqlite.ts";
 import { fileNames } from "../storage/files.ts";
 import type { LogStart } from "../storage/log-create.ts";
 import { SqliteLogStore } from "../storage/sqlite-log.ts";
@@ -48,29 +49,33 @@ function tokenPath(config: ServeConfig): string {
   return join(config.dataDir, "token");
 }
 
-/**
- * The cluster's join token: as given, or as made at this folder's first start. A new cluster of one
- * makes it here, so that it is on disk before anybody could use it.
- */
-export function joinToken(config: ServeConfig): string | undefined {
-  if (config.token !== undefined) return config.token;
+/** The cluster's join token, and whether it has yet to be written to the data folder. */
+export interface JoinToken {
+  readonly token: string | undefined;
+  readonly made: boolean;
+}
+
+/** The token as given, or as made at this folder's first start; a new cluster of one makes it. */
+export function joinToken(config: ServeConfig): JoinToken {
+  if (config.token !== undefined) return { token: config.token, made: false };
   const path = tokenPath(config);
-  if (existsSync(path)) return readTokenFile(path);
-  if (!config.bootstrap || SqliteLogStore.exists(config.dataDir)) return undefined;
-  makeDataFolder(config);
-  const token = makeToken();
-  writeTokenFile(path, token);
-  return token;
+  if (existsSync(path)) return { token: readTokenFile(path), made: false };
+  const founds = config.bootstrap && !SqliteLogStore.exists(config.dataDir);
+  return founds ? { token: makeToken(), made: true } : { token: undefined, made: false };
+}
+
+/** Keeps a token that was made; on disk before anybody can use it. */
+export function keepToken(config: ServeConfig, { token, made }: JoinToken): void {
+  if (made && token !== undefined) writeTokenFile(tokenPath(config), token);
 }
 
 export function makeDataFolder({ dataDir }: ServeConfig): void {
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
     throw new CoracleError(
       "config_invalid",
-      `The data folder ${dataDir} cannot be made (${reason}); choose another with --data-dir.`,
+      `The data folder ${dataDir} cannot be made (${messageOf(error)}); choose another with --data-dir.`,
     );
   }
 }
@@ -180,31 +185,72 @@ export function joinAnnouncement(config: ServeConfig, token: string | undefined)
   return `join token: ${token} (in ${path})\nto join from another host: ${command}\n`;
 }
 
-/** The state as it was left. */
+/** The state as it was left. Nothing is written to a file that is no state. */
 export function openState(dir: string, files: StateFiles): StateMachine {
-  if (StateFiles.exists(dir)) return StateMachine.open(files.open());
-  throw new CoracleError(
-    "storage_damaged",
-    `${join(dir, "state.db")} is missing beside raft.db; delete the folder ${dir} and start this member with --join, so that it gets the data from the others.`,
-  );
+  const path = join(dir, fileNames.state);
+  if (!StateFiles.exists(dir)) {
+    throw new CoracleError("storage_damaged", `${path} is missing beside raft.db; ${rejoin(dir)}.`);
+  }
+  return readingState(dir, () => {
+    requireDatabase(path);
+    return StateMachine.open(files.open());
+  });
 }
 
 /** The first state of a member. What a start left behind that broke off before is made anew. */
 export function createState(dir: string, files: StateFiles, start: MemberStart): StateMachine {
-  if (StateFiles.exists(dir)) {
-    const left = StateMachine.open(files.open());
-    const { appliedIndex } = left;
-    left.close();
-    if (appliedIndex > foundation.index) {
-      throw new CoracleError(
-        "storage_damaged",
-        `${join(dir, "raft.db")} is missing beside state.db, which holds the state at index ${appliedIndex}; restore it, or delete the folder ${dir} and start this member with --join.`,
-      );
-    }
-    for (const suffix of ["", "-wal", "-shm"])
-      rmSync(join(dir, `${fileNames.state}${suffix}`), { force: true });
-  }
+  if (StateFiles.exists(dir)) removeUnused(dir);
   const { identity, members, logStart } = start;
   const membership = { clusterId: identity.clusterId, members, removed: [] };
   return StateMachine.create(files.open(), { membership, index: logStart.index, term: logStart.term });
+}
+
+/** Without raft.db a state is what a first start left that broke off, or the rest of a member's data. */
+function removeUnused(dir: string): void {
+  const path = join(dir, fileNames.state);
+  const appliedIndex = readingState(dir, () => {
+    const left = StateMachine.open(openSqlite(path, { readOnly: true }));
+    const index = left.appliedIndex;
+    left.close();
+    return index;
+  });
+  if (appliedIndex > foundation.index) {
+    throw new CoracleError(
+      "storage_damaged",
+      `${join(dir, fileNames.log)} is missing beside state.db, which holds the state at index ${appliedIndex}; restore it, or ${rejoin(dir)}.`,
+    );
+  }
+  for (const suffix of ["", "-wal", "-shm"]) rmSync(`${path}${suffix}`, { force: true });
+}
+
+function rejoin(dir: string): string {
+  return `delete the folder ${dir} and start this member with --join, so that it gets the data from the others`;
+}
+
+/** SQLite would make a new database of an empty file, and write to it. */
+function requireDatabase(path: string): void {
+  const magic = Buffer.alloc(sqliteMagic.length);
+  const file = openSync(path, "r");
+  try {
+    readSync(file, magic, 0, magic.length, 0);
+  } finally {
+    closeSync(file);
+  }
+  if (magic.toString("latin1") !== sqliteMagic)
+    throw new CoracleError("storage_damaged", "it is no SQLite database");
+}
+
+/** SQLite's format of files begins so (sqlite.org/fileformat2, section 1.3). */
+const sqliteMagic = "SQLite format 3\0";
+
+/** Reads state.db; whatever is wrong with it is told with its path, and what to do. */
+function readingState<T>(dir: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new CoracleError(
+      "storage_damaged",
+      `${join(dir, fileNames.state)} cannot be used: ${messageOf(error).replace(/\.$/, "")}. To mend it, ${rejoin(dir)}.`,
+    );
+  }
 }

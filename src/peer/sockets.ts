@@ -49,7 +49,7 @@ function listenError(address: Address, error: Error & { code?: string }): Coracl
   if (error.code === "EADDRINUSE") {
     return new CoracleError(
       "config_invalid",
-      `Port ${address.port} for members is in use on ${address.host}; choose another with --peer-listen, or stop the program that holds it.`,
+      `Port ${address.port} for members is in use on ${address.host}; choose another with --listen-peer, or stop the program that holds it.`,
       { port: address.port },
     );
   }

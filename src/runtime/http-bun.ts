@@ -1,10 +1,10 @@
-import type { HttpServer, HttpServerOptions } from "./http.ts";
+import type { BareHttpServer, HttpServerOptions } from "./http.ts";
 import { bareFailure, listenError } from "./http-errors.ts";
 
 /** Above every body that the app reads; the app has limits of its own, with better words. */
 const bodyBytesMax = 64 * 1024 * 1024;
 
-export function serveOnBun(options: HttpServerOptions): HttpServer {
+export function serveOnBun(options: HttpServerOptions): BareHttpServer {
   const server = listen(options);
   let stopping = false;
   return {

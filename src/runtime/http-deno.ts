@@ -1,4 +1,4 @@
-import type { HttpServer, HttpServerOptions } from "./http.ts";
+import type { BareHttpServer, HttpServerOptions } from "./http.ts";
 import { bareFailure, listenError } from "./http-errors.ts";
 
 /** The part of Deno's API that is used here (https://docs.deno.com/api/deno/~/Deno.serve). */
@@ -18,7 +18,7 @@ interface DenoServe {
 }
 declare const Deno: DenoServe;
 
-export function serveOnDeno(options: HttpServerOptions): HttpServer {
+export function serveOnDeno(options: HttpServerOptions): BareHttpServer {
   const server = listen(options);
   let stopping = false;
   return {

@@ -1,3 +1,4 @@
+import { HttpDrain } from "./http-drain.ts";
 import { onBun } from "./which.ts";
 
 export interface HttpServerOptions {
@@ -12,15 +13,20 @@ export interface HttpServerOptions {
 export interface HttpServer {
   readonly host: string;
   readonly port: number;
+  /** From now on each answer ends its connection, so that `stop` finds none in use. */
+  beginStop(): void;
   /**
-   * Takes no new connections, closes idle ones, and lets answers in flight finish. Resolves when
+   * Waits until no request comes any more. Then takes no new connections, closes idle ones, and lets answers in flight finish. Resolves when
    * every connection is closed, or after `graceMs`: what is left is then cut, at the latest by the
    * end of the process.
    */
   stop(graceMs: number): Promise<void>;
 }
 
-const serve: (options: HttpServerOptions) => HttpServer = onBun
+/** What each runtime brings. */
+export type BareHttpServer = Omit<HttpServer, "beginStop">;
+
+const serve: (options: HttpServerOptions) => BareHttpServer = onBun
   ? (await import("./http-bun.ts")).serveOnBun
   : (await import("./http-deno.ts")).serveOnDeno;
 
@@ -30,5 +36,20 @@ const serve: (options: HttpServerOptions) => HttpServer = onBun
  * @throws CoracleError config_invalid when the address cannot be listened on.
  */
 export async function serveHttp(options: HttpServerOptions): Promise<HttpServer> {
-  return serve(options);
+  const drain = new HttpDrain(options.fetch);
+  const server = serve({ ...options, fetch: drain.fetch });
+  let stopping = false;
+  return {
+    host: server.host,
+    port: server.port,
+    beginStop: () => drain.begin(),
+    async stop(graceMs) {
+      if (!stopping) {
+        stopping = true;
+        drain.begin();
+        await drain.quiet(graceMs);
+      }
+      await server.stop(graceMs);
+    },
+  };
 }
