@@ -64,8 +64,10 @@ async function single(seed: number): Promise<number> {
   const { faultsOf, runSeed } = await import("./simulation.ts");
   const { profileOf } = await import("./profile.ts");
   const all = faultsOf(seed);
-  const kept = values.faults === undefined ? undefined : values.faults === "none" ? [] : numbers(values.faults);
-  const faults = kept === undefined ? all : kept.map((position) => all[position]).filter((fault) => fault !== undefined);
+  const kept =
+    values.faults === undefined ? undefined : values.faults === "none" ? [] : numbers(values.faults);
+  const faults =
+    kept === undefined ? all : kept.map((position) => all[position]).filter((fault) => fault !== undefined);
   if (values.trace === true || values.schedule === true) {
     console.log(JSON.stringify(profileOf(seed)));
     all.forEach((fault, position) => {
@@ -77,7 +79,9 @@ async function single(seed: number): Promise<number> {
   const print = values.trace === true ? (line: string) => console.log(line) : undefined;
   const result = runSeed({ seed, faults, ...(print === undefined ? {} : { print }) });
   const seconds = (result.simulatedMs / 1000).toFixed(1);
-  console.log(`seed ${seed}: ${result.events} events in ${seconds} simulated seconds, trace ${result.traceHash}`);
+  console.log(
+    `seed ${seed}: ${result.events} events in ${seconds} simulated seconds, trace ${result.traceHash}`,
+  );
   if (result.failure === undefined) {
     console.log("no violation");
     return 0;
@@ -119,7 +123,11 @@ async function explain({ seed, checker, message }: FoundFailure): Promise<void> 
   const { shrink } = await import("./search/shrink.ts");
   const { faultsOf, runSeed } = await import("./simulation.ts");
   const schedule = faultsOf(seed);
-  const { kept, runs } = shrink(schedule, (faults) => runSeed({ seed, faults }).failure?.checker === checker, 150);
+  const { kept, runs } = shrink(
+    schedule,
+    (faults) => runSeed({ seed, faults }).failure?.checker === checker,
+    150,
+  );
   const list = kept.length === 0 ? "none" : kept.join(",");
   console.log(`  shrunk from ${schedule.length} to ${kept.length} faults in ${runs} runs:`);
   console.log(`  replay: npm run sim -- --seed ${seed} --faults ${list} --trace${mutant}`);

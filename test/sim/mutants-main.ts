@@ -5,7 +5,7 @@ import { searchParallel } from "./search/parallel.ts";
  * npm run sim:mutants [-- NAME...]: runs the simulator against each planted bug until it is caught.
  */
 
-const seedsMax = Number(Bun.env["SEEDS_MAX"] ?? 3000);
+const seedsMax = Number(Bun.env.SEEDS_MAX ?? 3000);
 const names = process.argv.slice(2);
 const chosen = names.length === 0 ? mutants : mutants.filter(({ name }) => names.includes(name));
 let missed = 0;

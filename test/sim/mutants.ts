@@ -16,6 +16,10 @@ export interface Edit {
 const raft = "src/raft";
 const node = "src/node";
 
+const brokenForward = `      proposal.end(
+        unknown("The connection to the leader broke before it answered; the write may have taken effect."),
+      );`;
+
 /**
  * The simulator is as good as what it catches. Each of these breaks one rule; where an assertion of
  * the product would notice at once, that is removed too, so that the checkers have to.
@@ -227,6 +231,16 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: "membership-steps-as-one",
+    about: "changes of membership that are applied together are told to Raft as one",
+    edits: [
+      {
+        file: `${node}/applier.ts`,
+        find: "const group = change < 0 ? this.#queue : this.#queue.slice(0, change + 1);",
+        replace: "const group = change < -1 ? [] : this.#queue;",
+      },
+    ],
+  },
   {
     name: "idempotent-retry-applied-twice",
     about: "an Idempotency-Key is ignored",
@@ -244,7 +258,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: `${node}/proposals.ts`,
-        find: 'proposal.end(unknown("The connection to the leader broke before it answered; the write may have taken effect."));',
+        find: brokenForward,
         replace: 'proposal.end(notProposed("not_proposed", "planted"));',
       },
     ],
@@ -255,7 +269,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: `${node}/proposals.ts`,
-        find: 'proposal.end(unknown("The connection to the leader broke before it answered; the write may have taken effect."));',
+        find: brokenForward,
         replace: "this.#queued.push(proposal);",
       },
     ],

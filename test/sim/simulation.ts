@@ -97,9 +97,15 @@ class Simulation implements World {
     const members = this.#createHosts();
     this.checks = new Checks({ coverage, trace: this.trace, marksOf, members });
     this.network.onSend = (from, message) => {
-      this.trace.note(message.type, from.host, "term" in message ? message.term : 0, from.memberId | 0, () => {
-        return `n${from.host} ${JSON.stringify(message, (name, value) => (name === "data" || name === "commands" ? "..." : value))}`;
-      });
+      this.trace.note(
+        message.type,
+        from.host,
+        "term" in message ? message.term : 0,
+        from.memberId | 0,
+        () => {
+          return `n${from.host} ${JSON.stringify(message, (name, value) => (name === "data" || name === "commands" ? "..." : value))}`;
+        },
+      );
       const process = this.hosts[from.host]?.process;
       if (process !== undefined) this.checks.sent(process, message);
     };
@@ -132,7 +138,9 @@ class Simulation implements World {
 
   /** Members whose data no machine holds. */
   #lost(): number {
-    const held = new Set(this.hosts.map(({ disk }) => disk.identity?.memberId));
+    const held = new Set(
+      this.hosts.filter(({ damaged }) => !damaged).map(({ disk }) => disk.identity?.memberId),
+    );
     return [...this.checks.committed.members.keys()].filter((id) => !held.has(id)).length;
   }
 
@@ -145,8 +153,13 @@ class Simulation implements World {
       checkHistory(this.#history, this.checks.committed.effective, this.coverage);
       return undefined;
     } catch (error) {
-      if (error instanceof Violation) return { checker: error.checker, message: error.message };
-      return { checker: "crash", message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+      // What is thrown inside the product comes out as something else, so the first one counts.
+      const violation = takeViolation() ?? (error instanceof Violation ? error : undefined);
+      if (violation !== undefined) return { checker: violation.checker, message: violation.message };
+      return {
+        checker: "crash",
+        message: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      };
     } finally {
       for (const { disk } of this.hosts) disk.state?.discard();
     }
@@ -172,7 +185,14 @@ class Simulation implements World {
     const founders = this.hosts.slice(0, memberCount);
     const members = founders
       .map((host): MemberRecord => {
-        return { id: this.newId(), name: host.name, peerAddress: host.address, clientUrls: [], grpcUrls: [], learner: false };
+        return {
+          id: this.newId(),
+          name: host.name,
+          peerAddress: host.address,
+          clientUrls: [],
+          grpcUrls: [],
+          learner: false,
+        };
       })
       .sort((a, b) => a.id - b.id);
     for (const host of founders) {
@@ -259,7 +279,10 @@ class Simulation implements World {
     const tookMs = this.scheduler.nowMs - startMs;
     this.coverage.add(tookMs < 5000 ? "liveness: within 5 s" : "liveness: later than 5 s");
     if (stuck.length === 0) return;
-    throw new Violation("liveness", `no write through ${stuck.map(describeHost).join("; ")} in ${progressMsMax} ms`);
+    throw new Violation(
+      "liveness",
+      `no write through ${stuck.map(describeHost).join("; ")} in ${progressMsMax} ms`,
+    );
   }
 
   #convergencePhase(): void {
@@ -268,7 +291,9 @@ class Simulation implements World {
     const alike = (): boolean => {
       if (!this.#clients.every((client) => client.idle) || this.joining.size > 0) return false;
       const last = this.checks.committed.lastIndex;
-      return this.#healthy().every((host) => host.heldDown || (host.active && host.process?.appliedIndex === last));
+      return this.#healthy().every(
+        (host) => host.heldDown || (host.active && host.process?.appliedIndex === last),
+      );
     };
     let quietSinceMs = Number.POSITIVE_INFINITY;
     this.#until(startMs + convergeMsMax, () => {
@@ -305,7 +330,10 @@ class Simulation implements World {
     next();
     this.#until(this.scheduler.nowMs + convergeMsMax, () => done === reads.length);
     if (done < reads.length) {
-      throw new Violation("liveness", `a read through ${reads[done]?.host.name} found no answer when all was well`);
+      throw new Violation(
+        "liveness",
+        `a read through ${reads[done]?.host.name} found no answer when all was well`,
+      );
     }
   }
 
@@ -329,7 +357,8 @@ function throwViolation(): void {
 
 function describeHost(host: Host): string {
   const { process } = host;
-  if (process?.ready !== true) return `${host.name} (${host.retired ? "retired" : host.running ? "starting" : "down"})`;
+  if (process?.ready !== true)
+    return `${host.name} (${host.retired ? "retired" : host.running ? "starting" : "down"})`;
   const { role, term, leader, commit, applied, lastIndex, conf } = process.node.raftStatus();
   const stopped = process.stoppedSinceUs === undefined ? "" : ", stopped";
   return `${host.name} (${process.memberId}: ${role} in term ${term}, leader ${leader}, applied ${applied} of ${commit} of ${lastIndex}, voters ${conf.voters.join("+")}, learners ${conf.learners.join("+")}${stopped})`;

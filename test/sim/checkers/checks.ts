@@ -81,7 +81,13 @@ export class Checks {
       );
     }
     if (term > before.term) {
-      this.#trace.note("term", process.host.number, term, 0, () => `${process.host.name} ${role} in term ${term}`);
+      this.#trace.note(
+        "term",
+        process.host.number,
+        term,
+        0,
+        () => `${process.host.name} ${role} in term ${term}`,
+      );
     }
     if (role === "leader" && conf.voters.length === 1 && conf.voters[0] === id) {
       this.#coverage.add("raft: lone leader at work");

@@ -89,7 +89,10 @@ export class CommittedLog {
   ): void {
     const { index, term, content } = entry;
     if (index !== this.lastIndex + 1) {
-      throw new Violation("committed log", `${who} applied ${index}, but the last index known is ${this.lastIndex}`);
+      throw new Violation(
+        "committed log",
+        `${who} applied ${index}, but the last index known is ${this.lastIndex}`,
+      );
     }
     this.lastIndex = index;
     if (term < raftTerm) this.#coverage.add("raft: entry of an earlier term committed");

@@ -19,7 +19,10 @@ function checkEffects(history: History, effective: ReadonlySet<string>): void {
     if (ending === undefined) continue;
     for (const mark of marks) {
       if (ending.type === "done" && !effective.has(mark)) {
-        throw new Violation("acknowledged write lost", `operation ${called} wrote ${mark}, and no log holds it`);
+        throw new Violation(
+          "acknowledged write lost",
+          `operation ${called} wrote ${mark}, and no log holds it`,
+        );
       }
       if ((ending.type === "not-proposed" || ending.type === "refused") && effective.has(mark)) {
         throw new Violation(
@@ -99,6 +102,9 @@ function checkObject(history: History, object: string, coverage: Coverage): void
   const verdict = checkLinearizable(storeModel, operations, 200_000);
   coverage.add(`history: ${verdict}`);
   if (verdict === "not-linearizable") {
-    throw new Violation("linearizability", `the history of ${object} (${operations.length} operations) has no order`);
+    throw new Violation(
+      "linearizability",
+      `the history of ${object} (${operations.length} operations) has no order`,
+    );
   }
 }

@@ -101,7 +101,10 @@ export class ModelStore {
   }
 
   #range(operation: RangeOperation): OperationResult {
-    const all = this.read(operation, operation.revision === 0 ? Number.POSITIVE_INFINITY : operation.revision);
+    const all = this.read(
+      operation,
+      operation.revision === 0 ? Number.POSITIVE_INFINITY : operation.revision,
+    );
     const keys = operation.limit === 0 ? all : all.slice(0, operation.limit);
     return { type: "range", revision: this.#now, keys, count: all.length, more: keys.length < all.length };
   }
@@ -118,7 +121,10 @@ export class ModelStore {
   #holds({ target, result, operand, ...range }: Compare, before: number): boolean {
     const found = this.read(range, before);
     if (target === "value") {
-      return found.length > 0 && found.every(({ value }) => fits(result, compareBytes(value, operand as Uint8Array)));
+      return (
+        found.length > 0 &&
+        found.every(({ value }) => fits(result, compareBytes(value, operand as Uint8Array)))
+      );
     }
     const numbers = found.length === 0 ? [0] : found.map((found) => numberOf(found, target));
     return numbers.every((number) => fits(result, number - (operand as number)));

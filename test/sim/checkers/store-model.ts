@@ -94,7 +94,11 @@ function holds(cell: Cell | undefined, { target, equals }: Condition): boolean |
   }
 }
 
-function run(state: StoreState, steps: readonly Step[], output: StoreOutput | undefined): StoreState | undefined {
+function run(
+  state: StoreState,
+  steps: readonly Step[],
+  output: StoreOutput | undefined,
+): StoreState | undefined {
   const cells = new Map(state);
   let at = 0;
   for (const step of steps) {

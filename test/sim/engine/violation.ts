@@ -13,6 +13,11 @@ export class Violation extends Error {
   constructor(checker: string, message: string) {
     super(message);
     this.checker = checker;
+    this.note();
+  }
+
+  /** Makes it known, wherever it may be caught. */
+  note(): void {
     broken ??= this;
   }
 }

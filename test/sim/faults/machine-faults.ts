@@ -38,8 +38,18 @@ function trouble(change: (host: Host, random: Parameters<FaultAction>[1]) => () 
 
 export const machineFaults: Readonly<Record<string, FaultKind>> = {
   "process killed": { weight: 14, durationMsMin: 1, durationMsMax: 3000, begin: down((host) => host.kill()) },
-  "power lost": { weight: 10, durationMsMin: 50, durationMsMax: 3000, begin: down((host) => host.losePower()) },
-  "several killed": { weight: 3, durationMsMin: 50, durationMsMax: 2000, begin: allDown((host) => host.kill()) },
+  "power lost": {
+    weight: 10,
+    durationMsMin: 50,
+    durationMsMax: 3000,
+    begin: down((host) => host.losePower()),
+  },
+  "several killed": {
+    weight: 3,
+    durationMsMin: 50,
+    durationMsMax: 2000,
+    begin: allDown((host) => host.kill()),
+  },
   "power lost in the rack": {
     weight: 4,
     durationMsMin: 50,
@@ -111,6 +121,22 @@ export const machineFaults: Readonly<Record<string, FaultKind>> = {
         disk.trouble.full = false;
       };
     }),
+  },
+  "bits flipped in the log": {
+    weight: 4,
+    durationMsMin: 50,
+    durationMsMax: 1000,
+    begin: (world, random) => {
+      const host = world.mayLoseDisk() ? victim(world, random) : undefined;
+      const { log } = host?.disk ?? {};
+      if (host === undefined || log === undefined) return undefined;
+      host.holdDown();
+      host.kill();
+      const { index, entries } = log.read();
+      const target = index + 1 + random.below(Math.max(1, entries.length));
+      host.damaged = log.flipBit(target, random.below(1024)) || host.damaged;
+      return () => host.letUp();
+    },
   },
   "wall clock stepped": {
     weight: 5,

@@ -93,7 +93,9 @@ export const membershipFaults: Readonly<Record<string, FaultKind>> = {
     begin: (world, random) => {
       const hosts = inService(world);
       if (hosts.length < 3 || !world.mayLoseDisk()) return undefined;
-      const host = chance(random, 0.5) ? (hosts.find((other) => other.isLeader) ?? hosts[0]) : pick(random, hosts);
+      const host = chance(random, 0.5)
+        ? (hosts.find((other) => other.isLeader) ?? hosts[0])
+        : pick(random, hosts);
       if (host === undefined) return undefined;
       host.holdDown();
       host.wipe();

@@ -14,7 +14,12 @@ function cut(world: World, directions: readonly Direction[]): () => void {
 }
 
 function bothWays(a: readonly Host[], b: readonly Host[]): Direction[] {
-  return a.flatMap((left) => b.flatMap((right): Direction[] => [[left, right], [right, left]]));
+  return a.flatMap((left) =>
+    b.flatMap((right): Direction[] => [
+      [left, right],
+      [right, left],
+    ]),
+  );
 }
 
 function others(world: World, host: Host): Host[] {

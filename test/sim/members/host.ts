@@ -1,3 +1,4 @@
+import { CoracleError } from "../../../src/base/errors.ts";
 import type { Random } from "../../../src/base/prng.ts";
 import { StateMachine } from "../../../src/kv/state-machine.ts";
 import type { Membership } from "../../../src/kv/types.ts";
@@ -94,9 +95,23 @@ export class Host {
     }
     this.disk.trouble.crashAfterCommits = 0;
     this.world.trace.note("start", this.number, this.disk.identity.memberId);
-    const process = new MemberProcess(this);
+    const process = this.#open();
+    if (process === undefined) return;
     this.process = process;
     process.start();
+  }
+
+  /** A member whose data is damaged refuses to start; its operator gives it an empty disk. */
+  #open(): MemberProcess | undefined {
+    try {
+      return new MemberProcess(this);
+    } catch (error) {
+      if (!this.damaged || !(error instanceof CoracleError) || error.code !== "storage_damaged") throw error;
+      this.world.coverage.add("disk: damage found at start");
+      this.wipe();
+      this.startLater(500);
+      return undefined;
+    }
   }
 
   /** kill -9. */
@@ -169,6 +184,7 @@ export class Host {
   wipe(): void {
     this.kill();
     this.disk.wipe();
+    this.damaged = false;
     this.retired = false;
   }
 

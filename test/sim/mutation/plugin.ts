@@ -8,7 +8,9 @@ const root = resolve(import.meta.dir, "../../..");
 export function findMutant(name: string): Mutant {
   const mutant = mutants.find((candidate) => candidate.name === name);
   if (mutant !== undefined) return mutant;
-  throw new Error(`there is no mutant "${name}"; there are ${mutants.map(({ name: known }) => known).join(", ")}`);
+  throw new Error(
+    `there is no mutant "${name}"; there are ${mutants.map(({ name: known }) => known).join(", ")}`,
+  );
 }
 
 /** The text of a file with the planted bug. Each pattern must stand there exactly once. */
@@ -18,7 +20,9 @@ export function mutate(mutant: Mutant, file: string): string {
     if (edit.file !== file) continue;
     const parts = text.split(edit.find);
     if (parts.length !== 2) {
-      throw new Error(`the pattern of ${mutant.name} stands ${parts.length - 1} times in ${file}: ${edit.find}`);
+      throw new Error(
+        `the pattern of ${mutant.name} stands ${parts.length - 1} times in ${file}: ${edit.find}`,
+      );
     }
     text = parts.join(edit.replace);
   }

@@ -78,7 +78,8 @@ export class Network {
   breakConnections(a: HostNumber, b: HostNumber): void {
     for (const connection of [...this.connections]) {
       const { dialler, acceptor } = connection;
-      const between = (dialler.host === a && acceptor.host === b) || (dialler.host === b && acceptor.host === a);
+      const between =
+        (dialler.host === a && acceptor.host === b) || (dialler.host === b && acceptor.host === a);
       if (!between) continue;
       connection.closeBy(dialler);
       connection.closeBy(acceptor);

@@ -164,7 +164,8 @@ export class SnapshotTransfer {
   #blocked(receiver: SimTransport): boolean {
     const { conditions } = this.#network;
     return (
-      conditions.blocked(this.#sender.host, receiver.host) || conditions.blocked(receiver.host, this.#sender.host)
+      conditions.blocked(this.#sender.host, receiver.host) ||
+      conditions.blocked(receiver.host, this.#sender.host)
     );
   }
 

@@ -83,7 +83,13 @@ export class SimTransport implements Transport, SnapshotCarrier {
     }
     for (const [id, endpoint] of wanted) {
       if (this.#links.has(id)) continue;
-      this.#links.set(id, { endpoint, connection: undefined, failures: 0, retry: undefined, dialling: false });
+      this.#links.set(id, {
+        endpoint,
+        connection: undefined,
+        failures: 0,
+        retry: undefined,
+        dialling: false,
+      });
       this.#hurry(id);
     }
   }

@@ -45,7 +45,8 @@ export async function searchParallel(options: SearchOptions): Promise<Totals> {
   const timer = setTimeout(stop, left);
   const codes = await Promise.all(children.map((child) => child.exited));
   clearTimeout(timer);
-  if (codes.some((code) => code !== 0 && code !== 143)) throw new Error(`a searching process ended with ${codes}`);
+  if (codes.some((code) => code !== 0 && code !== 143))
+    throw new Error(`a searching process ended with ${codes}`);
   return totals;
 }
 

@@ -1,6 +1,7 @@
 import { CoracleError } from "../../../src/base/errors.ts";
 import type { Random } from "../../../src/base/prng.ts";
 import type { Command } from "../../../src/kv/types.ts";
+import type { LocalReads } from "../checkers/local-reads.ts";
 import type { StoreOutput } from "../checkers/store-model.ts";
 import { between, chance, latency, pick } from "../engine/streams.ts";
 import { Violation } from "../engine/violation.ts";
@@ -10,11 +11,16 @@ import type { World } from "../members/world.ts";
 import { commandOf, outputOf, rangeOf, seenOf } from "./commands.ts";
 import type { Ending, History, RecordedOperation } from "./history.ts";
 import { type Memory, nextPlan, type Plan } from "./plans.ts";
-import type { LocalReads } from "../checkers/local-reads.ts";
 
 /** A client gives up waiting for an answer after this long. */
 const patienceMs = 5000;
-const notProposedCodes = new Set(["no_leader", "not_proposed", "overloaded", "quota_exceeded", "shutting_down"]);
+const notProposedCodes = new Set([
+  "no_leader",
+  "not_proposed",
+  "overloaded",
+  "quota_exceeded",
+  "shutting_down",
+]);
 
 /** What one attempt brought. */
 type Attempt = Ending | { readonly type: "done"; readonly output: StoreOutput };
@@ -125,17 +131,19 @@ export class Client {
 
   #ask(work: Work, process: MemberProcess, answer: (ending: Attempt) => void): void {
     const { plan } = work;
-    const failed = (error: unknown): void => answer(this.#failure(error, plan));
+    const failed = (error: unknown): void => {
+      answer(process.alive ? this.#failure(error, plan) : { type: "unknown" });
+    };
     if (plan.way !== "command") {
       this.#read(work, process, answer, failed);
       return;
     }
     const body = commandOf(plan.input, this.#options.padding);
-    const command: Command = work.idempotencyKey === undefined ? { body } : { body, idempotencyKey: work.idempotencyKey };
-    process.node.propose(command).then(
-      (result) => answer({ type: "done", output: outputOf(result) }),
-      failed,
-    );
+    const command: Command =
+      work.idempotencyKey === undefined ? { body } : { body, idempotencyKey: work.idempotencyKey };
+    process.node
+      .propose(command)
+      .then((result) => answer({ type: "done", output: outputOf(result) }), failed);
   }
 
   #read(
@@ -173,11 +181,11 @@ export class Client {
 
   #failure(error: unknown, plan: Plan): Attempt {
     if (!(error instanceof CoracleError)) {
-      throw new Violation("unexpected error", `${plan.kind} failed with ${String(error)}`);
+      return broken("unexpected error", `${plan.kind} failed with ${String(error)}`);
     }
     if (error.code === "outcome_unknown") return { type: "unknown" };
     if (notProposedCodes.has(error.code)) return { type: "not-proposed", code: error.code };
-    throw new Violation("unexpected error", `${plan.kind} was refused as ${error.code}: ${error.message}`);
+    return broken("unexpected error", `${plan.kind} was refused as ${error.code}: ${error.message}`);
   }
 
   #ended(work: Work, ending: Attempt): void {
@@ -220,6 +228,12 @@ export class Client {
       for (const found of seen) this.#memory.set(found.key, found);
     });
   }
+}
+
+/** Notes a broken promise where throwing would only reject a promise. */
+function broken(checker: string, message: string): Attempt {
+  new Violation(checker, message).note();
+  return { type: "unknown" };
 }
 
 interface Work {

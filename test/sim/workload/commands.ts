@@ -17,7 +17,7 @@ export const groupPrefix = "g/";
 const everything = { revision: 0, limit: 0 } as const;
 
 /** A value that carries its own mark, and bytes to make it larger. */
-export function valueOf(mark: string, bytes: number): Uint8Array {
+export function paddedValue(mark: string, bytes: number): Uint8Array {
   return utf8(`${mark}:${"x".repeat(bytes)}`);
 }
 
@@ -35,7 +35,13 @@ export function rangeOf(step: Extract<Step, { op: "get" | "list" }>): RangeOpera
 function operationOf(step: Step, padding: number): Operation {
   switch (step.op) {
     case "put":
-      return { type: "put", key: utf8(step.key), value: valueOf(step.value, padding), lease: 0, previous: false };
+      return {
+        type: "put",
+        key: utf8(step.key),
+        value: paddedValue(step.value, padding),
+        lease: 0,
+        previous: false,
+      };
     case "delete":
       return { type: "delete", key: utf8(step.key), previous: false };
     default:
@@ -44,7 +50,7 @@ function operationOf(step: Step, padding: number): Operation {
 }
 
 function compareOf({ key, target, equals }: Condition, padding: number): Compare {
-  const operand = typeof equals === "number" ? equals : valueOf(equals, padding);
+  const operand = typeof equals === "number" ? equals : paddedValue(equals, padding);
   return { key: utf8(key), target, result: "equal", operand };
 }
 

@@ -35,7 +35,9 @@ function steps(success: readonly Step[]): StoreInput {
 }
 
 function writing(object: string, input: StoreInput, idempotent: boolean): Omit<Plan, "kind"> {
-  const marks = [...input.success, ...input.failure].flatMap((step) => (step.op === "put" ? [step.value] : []));
+  const marks = [...input.success, ...input.failure].flatMap((step) =>
+    step.op === "put" ? [step.value] : [],
+  );
   return { object, input, way: "command", marks, idempotent };
 }
 
@@ -129,7 +131,10 @@ export function nextPlan(context: PlanContext): Plan {
 
 /** Reads that see everything at the end. */
 export function finalReads(): Plan[] {
-  const gets = registers.map((key) => ({ kind: "final get", ...reading(key, { op: "get", key }, "linearizable") }));
+  const gets = registers.map((key) => ({
+    kind: "final get",
+    ...reading(key, { op: "get", key }, "linearizable"),
+  }));
   return [...gets, { kind: "final list", ...reading(groupPrefix, { op: "list" }, "linearizable") }];
 }
 
