@@ -29,6 +29,9 @@ const sawTestFile = (path: string): boolean =>
   existsSync(join(root, path)) &&
   readdirSync(join(root, path), { recursive: true }).some((file) => String(file).endsWith(".test.ts"));
 
+/** As in the compiled executable: the native half of cbor-x aborts the process on large documents. */
+const env = { ...process.env, CBOR_NATIVE_ACCELERATION_DISABLED: "true" };
+
 interface Count {
   readonly passed: number;
   readonly failed: number;
@@ -66,7 +69,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
 function execute(command: readonly string[]): Promise<{ readonly code: number; readonly lastLine: string }> {
   const [program = "", ...args] = command;
   return new Promise((resolve) => {
-    const running = spawn(program, args, { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
+    const running = spawn(program, args, { cwd: root, stdio: ["ignore", "pipe", "inherit"], env });
     child = running;
     let tail = "";
     running.stdout.on("data", (chunk: Buffer) => {

@@ -183,7 +183,7 @@ describe("what code must not do", () => {
   });
 
   test("cbor-x is taken without its native half, which aborts the process on large documents", () => {
-    assert.deepEqual(matches(typescript, /from "cbor-x"/), [], 'import "cbor-x/decode" or "cbor-x/encode"');
+    assert.deepEqual(matches(typescript, /from "cbor[-]x"/), [], 'import "cbor-x/decode" or "cbor-x/encode"');
   });
 
   test("the product logs, it does not print", () => {
