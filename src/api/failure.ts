@@ -29,7 +29,8 @@ export function failureResponse(request: Request, error: unknown, headers: Heade
   if (known !== error) {
     log.error("A request failed by a bug: {error}.", { requestId, method: request.method, error });
   } else if (face.status >= 500) {
-    log.warn("A request was answered {status} {code}: {reason}", {
+    // Many at once while a leader is missing; the metrics count them, and the cause is logged where it is.
+    log.debug("A request was answered {status} {code}: {reason}", {
       status: face.status,
       code: known.code,
       reason: known.message,

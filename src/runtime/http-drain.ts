@@ -1,5 +1,5 @@
 /** Requests that come at least this far apart show that no client is busy on its connection any more. */
-const quietMs = 100;
+const quietMs = 300;
 const lookMs = 10;
 
 type Fetch = (request: Request) => Response | Promise<Response>;
