@@ -29,6 +29,9 @@ export type AdminRequest = v.InferOutput<typeof adminSchema>;
 
 const memberSchema = v.strictObject({ id, ...joinSchema.entries, learner: v.boolean() });
 
+/** A member says where others reach it. */
+export const introductionSchema = v.strictObject({ name: text, address: v.pipe(text, v.minLength(1)) });
+
 export const joinAnswerSchema = v.strictObject({
   clusterId: id,
   memberId: id,

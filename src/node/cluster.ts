@@ -1,13 +1,15 @@
+import { getLogger } from "@logtape/logtape";
 import * as v from "valibot";
 import type { Clock } from "../base/clock.ts";
-import { CoracleError } from "../base/errors.ts";
+import { CoracleError, messageOf } from "../base/errors.ts";
 import type { MemberRecord } from "../base/members.ts";
 import type { Membership } from "../kv/types.ts";
-import type { PeerMessage } from "../peer/types.ts";
+import type { PeerEndpoint, PeerMessage } from "../peer/types.ts";
 import { type MemberId, nobody, type RaftEvent, type RaftStatus, type StepResult } from "../raft/types.ts";
 import {
   type AdminRequest,
   adminSchema,
+  introductionSchema,
   joinAnswerSchema,
   parsePeerBody,
   type StatusAnswer,
@@ -18,6 +20,8 @@ import type { JoinAnswer, JoinRequest, MembershipChanges } from "./membership.ts
 import type { NodeFigures } from "./metrics.ts";
 import type { BuildInfo } from "./options.ts";
 import { PeerRequests, type RequestHandler } from "./requests.ts";
+
+const log = getLogger(["coracle", "membership"]);
 
 /** A status question to a member that does not answer must not hold up the others for long. */
 const statusTimeoutMs = 1000;
@@ -30,12 +34,14 @@ export interface ClusterContext {
   leader(): MemberId;
   step(event: RaftEvent): StepResult;
   send(to: MemberId, message: PeerMessage): boolean;
+  connected(member: MemberId): boolean;
   readonly membership: MembershipChanges;
   view(): Membership;
   raft(): RaftStatus;
   figures(): NodeFigures;
   readonly build: BuildInfo;
   stopping(): boolean;
+  introduce(member: PeerEndpoint): void;
   readonly requestTimeoutMs: number;
 }
 
@@ -55,6 +61,7 @@ export class Cluster {
       clock: context.clock,
       send: (to, message) => context.send(to, message),
       handlers: new Map<string, RequestHandler>([
+        ["introduce", async (body, from) => this.#introduced(body, from)],
         ["status", async () => this.#ownStatus()],
         ["admin", (body, from) => this.#lead(parsePeerBody(adminSchema, body, from))],
       ]),
@@ -67,6 +74,24 @@ export class Cluster {
 
   disconnected(member: MemberId): void {
     this.#requests.disconnected(member);
+  }
+
+  /** Tells a member that was just connected where this one can be reached: it may not know it yet. */
+  introduceTo(member: MemberId): void {
+    const own = this.members().find(({ id }) => id === this.#context.self);
+    if (own === undefined) return;
+    const body = { name: own.name, address: own.peerAddress };
+    this.#requests.ask(member, "introduce", body, this.#context.requestTimeoutMs).catch((error: unknown) => {
+      log.debug("Member {member} did not take the introduction: {reason}", {
+        member,
+        reason: messageOf(error),
+      });
+    });
+  }
+
+  #introduced(body: unknown, from: MemberId): null {
+    this.#context.introduce({ id: from, ...parsePeerBody(introductionSchema, body, from) });
+    return null;
   }
 
   members(): readonly MemberRecord[] {
@@ -180,7 +205,7 @@ export class Cluster {
     const status = this.#context.raft();
     if (status.role !== "leader") throw new CoracleError("not_proposed", "The member asked does not lead.");
     if (to === self) return self;
-    const target = to ?? bestVoter(status);
+    const target = to ?? this.#bestVoter(status);
     if (target === undefined) {
       throw new CoracleError(
         "bad_transferee",
@@ -198,6 +223,16 @@ export class Cluster {
       throw new CoracleError("not_proposed", "Leadership could not be handed over now; try again.");
     }
     return this.#transferred(status.term);
+  }
+
+  /** The reachable voter with the longest log. */
+  #bestVoter(status: RaftStatus): MemberId | undefined {
+    let best: RaftStatus["progress"][number] | undefined;
+    for (const peer of status.progress) {
+      if (peer.learner || !peer.active || !this.#context.connected(peer.member)) continue;
+      if (best === undefined || peer.match > best.match) best = peer;
+    }
+    return best?.member;
   }
 
   async #transferred(oldTerm: number): Promise<MemberId> {
@@ -255,16 +290,6 @@ export class Cluster {
       this.#context.clock.after(milliseconds, resolve);
     });
   }
-}
-
-/** The reachable voter with the longest log. */
-function bestVoter(status: RaftStatus): MemberId | undefined {
-  let best: RaftStatus["progress"][number] | undefined;
-  for (const peer of status.progress) {
-    if (peer.learner || !peer.active) continue;
-    if (best === undefined || peer.match > best.match) best = peer;
-  }
-  return best?.member;
 }
 
 function copyJoin(request: JoinRequest): {

@@ -127,11 +127,13 @@ export class Node implements TransportEvents {
       clock,
       leader: () => this.#driver.raft.leader,
       step: this.#driver.step.bind(this.#driver),
+      send,
+      connected: (member: MemberId) => transport.connected(member),
       wake,
       requestTimeoutMs: options.requestTimeoutMs,
       leaderWaitMs: options.leaderWaitMs,
     };
-    this.#proposals = new Proposals({ ...common, send });
+    this.#proposals = new Proposals(common);
     this.#reads = new Reads({
       ...common,
       applied: () => this.#state.appliedIndex,
@@ -158,19 +160,18 @@ export class Node implements TransportEvents {
       ...common,
       status: () => this.#driver.raft.status(),
       membership: () => this.#state.membership(),
-      connected: (member) => transport.connected(member),
       newId: deps.newId,
       removeDeadAfterMs: options.removeDeadAfterMs,
     });
     this.cluster = new Cluster({
       ...common,
-      send,
       membership: this.membership,
       view: () => this.#state.membership(),
       raft: () => this.#driver.raft.status(),
       figures: () => this.figures(),
       build: deps.build,
       stopping: () => this.#stopping,
+      introduce: (member) => this.#peers.introduce(member),
     });
   }
 
@@ -296,6 +297,7 @@ export class Node implements TransportEvents {
 
   onConnected(member: MemberId): void {
     log.info("Connected to member {member}.", { member: this.#peers.nameOf(member) });
+    this.cluster.introduceTo(member);
   }
 
   onDisconnected(member: MemberId): void {

@@ -1,7 +1,8 @@
 import type { Clock } from "../base/clock.ts";
+import { limits } from "../base/limits.ts";
 import type { MemberRecord } from "../base/members.ts";
 import type { Membership } from "../kv/types.ts";
-import type { Transport } from "../peer/types.ts";
+import type { PeerEndpoint, Transport } from "../peer/types.ts";
 import type { MemberId } from "../raft/types.ts";
 
 /** How long the connections of a removed member stay. */
@@ -20,6 +21,12 @@ export class PeerSet {
   #others: readonly MemberRecord[] = [];
   /** Removed a moment ago. They may still wait for the answer to the request that removed them. */
   readonly #leaving = new Map<MemberId, MemberRecord>();
+
+  /**
+   * Members that dialled this one and that its own, older membership does not name. Without an
+   * answer to them it could never learn the newer one: the leader may be among them.
+   */
+  readonly #guests = new Map<MemberId, PeerEndpoint>();
 
   constructor(context: PeerSetContext) {
     this.#context = context;
@@ -41,6 +48,19 @@ export class PeerSet {
     for (const member of before) {
       if (!this.#others.some(({ id }) => id === member.id)) this.#sayFarewell(member);
     }
+    for (const id of this.#guests.keys()) {
+      if (this.#others.some((other) => other.id === id) || membership.removed.includes(id))
+        this.#guests.delete(id);
+    }
+    this.#connect();
+  }
+
+  /** An authenticated member of the cluster says where it can be reached. */
+  introduce(guest: PeerEndpoint): void {
+    const known = this.#others.some(({ id }) => id === guest.id) || guest.id === this.#context.self;
+    const removed = this.#membership?.removed.includes(guest.id) === true;
+    if (known || removed || this.#guests.size >= limits.membersMax) return;
+    this.#guests.set(guest.id, guest);
     this.#connect();
   }
 
@@ -56,7 +76,8 @@ export class PeerSet {
     const { transport } = this.#context;
     const removed = this.#membership?.removed ?? [];
     transport.setRemoved(removed.filter((id) => !this.#leaving.has(id)));
-    const peers = [...this.#others, ...this.#leaving.values()];
-    transport.setPeers(peers.map(({ id, name, peerAddress }) => ({ id, name, address: peerAddress })));
+    const members = [...this.#others, ...this.#leaving.values()];
+    const endpoints = members.map(({ id, name, peerAddress }) => ({ id, name, address: peerAddress }));
+    transport.setPeers([...endpoints, ...this.#guests.values()]);
   }
 }
