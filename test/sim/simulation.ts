@@ -77,6 +77,8 @@ class Simulation implements World {
   readonly #clients: Client[] = [];
   readonly #localReads: LocalReads;
   readonly #ids;
+  /** Machines of the minority that stays down to the end. */
+  readonly #leftDown = new Set<Host>();
   readonly #removalsAsked = new Set<MemberId>();
 
   constructor({ seed, faults, print }: RunOptions) {
@@ -235,9 +237,11 @@ class Simulation implements World {
   /** The machines of members that take part from now on: a majority of the voters at least. */
   #healthy(): Host[] {
     const { members } = this.checks.committed;
-    return this.hosts.filter(({ disk, retired }) => {
-      return !retired && disk.identity !== undefined && members.has(disk.identity.memberId);
-    });
+    return this.hosts
+      .filter(({ disk, retired }) => {
+        return !retired && disk.identity !== undefined && members.has(disk.identity.memberId);
+      })
+      .filter((host) => !this.#leftDown.has(host));
   }
 
   #leaveMinorityDown(): void {
@@ -253,6 +257,7 @@ class Simulation implements World {
       this.coverage.add("liveness: minority stays down");
       host.holdDown();
       host.losePower();
+      this.#leftDown.add(host);
       spare--;
     }
   }
@@ -262,7 +267,7 @@ class Simulation implements World {
     const startMs = this.scheduler.nowMs;
     const prober = this.#extraClient("prober");
     const proven = new Set<Host>();
-    const missing = (): Host[] => this.#healthy().filter((host) => !host.heldDown && !proven.has(host));
+    const missing = (): Host[] => this.#healthy().filter((host) => !proven.has(host));
     let round = 0;
     const next = (): void => {
       const waiting = missing();
@@ -291,9 +296,7 @@ class Simulation implements World {
     const alike = (): boolean => {
       if (!this.#clients.every((client) => client.idle) || this.joining.size > 0) return false;
       const last = this.checks.committed.lastIndex;
-      return this.#healthy().every(
-        (host) => host.heldDown || (host.active && host.process?.appliedIndex === last),
-      );
+      return this.#healthy().every((host) => host.active && host.process?.appliedIndex === last);
     };
     let quietSinceMs = Number.POSITIVE_INFINITY;
     this.#until(startMs + convergeMsMax, () => {

@@ -27,6 +27,7 @@ export class MemberProcess implements NetworkProcess {
   readonly #state: StateMachine;
   /** From the moment on when its files fit each other. */
   #node: Node | undefined;
+  #removed = false;
   alive = true;
   stoppedSinceUs: number | undefined;
   /** What waits while the process is stopped. */
@@ -187,9 +188,14 @@ export class MemberProcess implements NetworkProcess {
 
   /** This member learned that it was removed: its process ends for good. */
   removed(): void {
-    if (!this.alive) return;
+    if (!this.alive || this.#removed) return;
+    this.#removed = true;
     this.host.world.coverage.add("membership: member learned of its removal");
-    this.host.world.scheduler.after(1, () => this.run(() => this.host.retire(this)));
+    this.host.world.scheduler.after(1, () => {
+      this.run(() => {
+        void this.node.stop(1000).then(() => this.run(() => this.host.retire(this)));
+      });
+    });
   }
 
   #committed(): void {
