@@ -130,7 +130,12 @@ export class RaftPromises {
       return;
     }
     const durable = this.#durable.get(process);
-    if (durable !== undefined && (durable.term !== message.term || durable.votedFor !== message.to)) {
+    // A later term on the disk is as good: a past term's vote is never given again.
+    const kept =
+      durable === undefined ||
+      durable.term > message.term ||
+      (durable.term === message.term && durable.votedFor === message.to);
+    if (!kept) {
       throw new Violation(
         "durability",
         `${process.host.name} gave its vote in term ${message.term} to ${message.to}, but its disk says ${durable.votedFor} in ${durable.term}`,

@@ -1,12 +1,12 @@
 import type { Timer } from "../../../src/base/clock.ts";
 import type { PeerMessage } from "../../../src/peer/types.ts";
-import { CborWriter } from "../../../src/wire/cbor-writer.ts";
 import { frameHeadBytes } from "../../../src/wire/frame.ts";
+import { FrameWriter } from "../../../src/wire/frame-writer.ts";
 import { decodeMessage, writeMessage } from "../../../src/wire/messages.ts";
 import type { Network } from "./network.ts";
 import type { SimTransport } from "./transport.ts";
 
-const writer = new CborWriter(64 * 1024);
+const writer = new FrameWriter();
 
 /**
  * A connection that one member dialled to another; its messages go one way. Like TCP it is in order

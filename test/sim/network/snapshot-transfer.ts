@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import type { MemberId } from "../../../src/raft/types.ts";
 import type { SnapshotFile } from "../../../src/storage/types.ts";
-import { CborWriter } from "../../../src/wire/cbor-writer.ts";
 import { frameHeadBytes } from "../../../src/wire/frame.ts";
+import { FrameWriter } from "../../../src/wire/frame-writer.ts";
 import { decodeLinkFrame, type LinkFrame, writeLinkFrame } from "../../../src/wire/link-frames.ts";
 import { negotiateVersion } from "../../../src/wire/protocol.ts";
 import type { Network } from "./network.ts";
@@ -19,7 +19,7 @@ export interface TransferRequest {
 const idleMs = 2500;
 const retryMs = 60;
 
-const writer = new CborWriter(64 * 1024);
+const writer = new FrameWriter();
 
 /** A snapshot on its way to another member, chunk by chunk, on a connection of its own. */
 export class SnapshotTransfer {
