@@ -182,8 +182,14 @@ describe("what code must not do", () => {
     );
   });
 
-  test("cbor-x is taken without its native half, which aborts the process on large documents", () => {
-    assert.deepEqual(matches(typescript, /from "cbor[-]x"/), [], 'import "cbor-x/decode" or "cbor-x/encode"');
+  test("cbor-x is taken without its native half, which ends the process on both runtimes", () => {
+    const banned = /(?:from|import\(?)\s*"cbor-x(?!\/index-no-eval")/;
+    assert.deepEqual(matches(typescript, banned), [], 'import "cbor-x/index-no-eval"');
+    const entries = ["", "/decode", "/index-no-eval"].map(
+      (entry) => `import { Decoder } from "cbor-x${entry}";`,
+    );
+    const seen = entries.map((text) => matches([{ path: "x.ts", text }], banned).length);
+    assert.deepEqual(seen, [1, 1, 0], "the rule works");
   });
 
   test("the product logs, it does not print", () => {

@@ -1,4 +1,4 @@
-import { Decoder } from "cbor-x";
+import { Decoder } from "cbor-x/index-no-eval";
 import type { Hono } from "hono";
 import { Registry } from "prom-client";
 import { createApp } from "./app.ts";

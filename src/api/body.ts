@@ -1,4 +1,4 @@
-import { Decoder } from "cbor-x";
+import { Decoder } from "cbor-x/index-no-eval";
 import * as v from "valibot";
 import { concatBytes, emptyBytes } from "../base/bytes.ts";
 import { CoracleError } from "../base/errors.ts";

@@ -1,4 +1,4 @@
-import { Encoder } from "cbor-x";
+import { Encoder } from "cbor-x/index-no-eval";
 import { CoracleError } from "../base/errors.ts";
 
 /** A form an answer can take. `raw` is the value's bytes alone. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { encode } from "cbor-x";
+import { encode } from "cbor-x/index-no-eval";
 import { asCbor, asJson, testApp } from "./app.test-support.ts";
 
 const txn = (body: unknown) => ({ headers: asJson, body: JSON.stringify(body) });

@@ -1,4 +1,4 @@
-import { Decoder } from "cbor-x/decode";
+import { Decoder } from "cbor-x/index-no-eval";
 import * as v from "valibot";
 import { messageOf } from "../base/errors.ts";
 import { CommandFailure, type ExitCode, exitCodes } from "./exit-codes.ts";

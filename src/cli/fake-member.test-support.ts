@@ -1,6 +1,6 @@
 import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { encode } from "cbor-x/encode";
+import { encode } from "cbor-x/index-no-eval";
 import type { Io } from "./io.ts";
 
 export interface SeenRequest {

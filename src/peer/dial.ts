@@ -1,7 +1,6 @@
 import { limits } from "../base/limits.ts";
 import type { MemberId } from "../raft/types.ts";
 import { type Address, formatAddress } from "../wire/address.ts";
-import { writeFrame } from "../wire/frame.ts";
 import { type PeerContext, selfOf } from "./context.ts";
 import { FramedSocket } from "./framed-socket.ts";
 import { DiallerHandshake, type HandshakeStep, type Session } from "./handshake.ts";
@@ -37,7 +36,7 @@ export interface DialTarget {
 
 /** Sends a frame whose content is ready, at once. */
 export function sendRaw(socket: FramedSocket, content: Uint8Array): void {
-  writeFrame(socket.writer, () => socket.writer.raw(content));
+  socket.writer.frame(content);
   socket.flush();
 }
 

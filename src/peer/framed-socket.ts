@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
-import { CborWriter } from "../wire/cbor-writer.ts";
 import { FrameDecoder } from "../wire/frame.ts";
+import { FrameWriter } from "../wire/frame-writer.ts";
 import { WireError } from "../wire/wire-error.ts";
 import type { PeerLimits } from "./peer-limits.ts";
 import type { Socket } from "./sockets.ts";
@@ -18,7 +18,7 @@ export interface FramedSocketEvents {
 /** A socket that carries frames: cuts what arrives, gathers what is sent in one turn into one write. */
 export class FramedSocket {
   /** What is written here leaves at the end of the turn after `scheduleFlush`. */
-  readonly writer = new CborWriter();
+  readonly writer = new FrameWriter();
   readonly remote: string;
   readonly #socket: Socket;
   readonly #clock: Clock;

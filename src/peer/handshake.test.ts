@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { utf8 } from "../base/bytes.ts";
-import { encodeCbor } from "../wire/cbor-writer.ts";
+import { encodeCbor } from "../wire/cbor.ts";
 import { WireError } from "../wire/wire-error.ts";
 import { AcceptorHandshake, DiallerHandshake, type HandshakeStep, type Self } from "./handshake.ts";
 import { decodeHandshake, encodeHandshake, type Purpose, type Refusal } from "./hello.ts";

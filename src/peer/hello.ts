@@ -1,6 +1,5 @@
 import * as v from "valibot";
-import { CborReader } from "../wire/cbor-reader.ts";
-import { CborWriter } from "../wire/cbor-writer.ts";
+import { decodeCbor, encodeCbor, plain } from "../wire/cbor.ts";
 import type { VersionRange } from "../wire/protocol.ts";
 import { check, count, longText, shortText } from "../wire/schema.ts";
 import { WireError } from "../wire/wire-error.ts";
@@ -101,9 +100,7 @@ export const handshakeSchemas = { helloSchema, proofSchema, verdictSchema, refus
 
 /** The content of a frame, without its length. */
 export function encodeHandshake(frame: HandshakeFrame): Uint8Array {
-  const writer = new CborWriter(512);
-  writer.value([magic, kind[frame.type], ...fieldsOf(frame)]);
-  return writer.takeCopy();
+  return encodeCbor(plain([magic, kind[frame.type], ...fieldsOf(frame)]));
 }
 
 function fieldsOf(frame: HandshakeFrame): unknown[] {
@@ -139,9 +136,7 @@ function fieldsOf(frame: HandshakeFrame): unknown[] {
  * @throws WireError when it is none.
  */
 export function decodeHandshake(bytes: Uint8Array): HandshakeFrame {
-  const reader = new CborReader(bytes.slice());
-  const items = reader.value();
-  reader.end();
+  const items = decodeCbor(bytes, "copies");
   if (!Array.isArray(items) || items[0] !== magic || items.length > itemsMax) {
     throw new WireError("it is no handshake of coracle");
   }

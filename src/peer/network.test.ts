@@ -6,7 +6,7 @@ import { systemClock } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
 import { seededRandom } from "../base/prng.ts";
 import { parseAddress } from "../wire/address.ts";
-import { encodeCbor } from "../wire/cbor-writer.ts";
+import { encodeCbor } from "../wire/cbor.ts";
 import { frameType } from "../wire/protocol.ts";
 import {
   closeAll,

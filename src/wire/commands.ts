@@ -1,7 +1,17 @@
 import type { Batch, Command, CommandBody } from "../kv/types.ts";
-import { CborReader } from "./cbor-reader.ts";
-import { CborWriter } from "./cbor-writer.ts";
-import { code, expectItems, readList, readOperationOf, writeOperation } from "./operations.ts";
+import { decodeCbor, encodeCbor } from "./cbor.ts";
+import {
+  arrayItem,
+  expectItems,
+  int,
+  intItem,
+  listItem,
+  textItem,
+  tupleItem,
+  uint,
+  uintItem,
+} from "./items.ts";
+import { code, operationItems, readOperation } from "./operations.ts";
 import { WireError } from "./wire-error.ts";
 
 /** The layout of a batch in the log. A member reads every layout up to its own. */
@@ -13,8 +23,6 @@ export const commandLayouts = [
   "compact = [5, revision int]",
 ];
 
-const shared = new CborWriter(64 * 1024);
-
 /*
  * Sizes are not limited here: what one member put into the log, every member must be able to read.
  * `validateCommand` limits them before that.
@@ -22,12 +30,7 @@ const shared = new CborWriter(64 * 1024);
 
 /** The content of a `normal` log entry, in a buffer of its own and of exactly its size. */
 export function encodeBatch(batch: Batch): Uint8Array {
-  shared.truncate(0);
-  shared.arrayHead(3);
-  shared.uint(batchLayout);
-  shared.uint(batch.timeMs);
-  writeCommands(shared, batch.commands);
-  return shared.takeCopy();
+  return encodeCbor([batchLayout, uint(batch.timeMs), commandItems(batch.commands)]);
 }
 
 /**
@@ -36,60 +39,45 @@ export function encodeBatch(batch: Batch): Uint8Array {
  * @throws WireError when it is no batch.
  */
 export function decodeBatch(bytes: Uint8Array): Batch {
-  const reader = new CborReader(bytes);
-  reader.arrayOf(3);
-  const layout = reader.uint();
+  const items = tupleItem(decodeCbor(bytes), 3);
+  const layout = uintItem(items[0]);
   if (layout !== batchLayout) {
     throw new WireError(`the log holds a batch of layout ${layout}; this version reads ${batchLayout}`);
   }
-  const timeMs = reader.uint();
-  const commands = readCommands(reader);
-  reader.end();
-  return { timeMs, commands };
+  return { timeMs: uintItem(items[1]), commands: readCommands(items[2]) };
 }
 
-export function writeCommands(writer: CborWriter, commands: readonly Command[]): void {
-  writer.arrayHead(commands.length);
-  for (const command of commands) {
-    if (command.idempotencyKey !== undefined) {
-      writer.arrayHead(3);
-      writer.uint(code.withKey);
-      writer.text(command.idempotencyKey);
-    }
-    writeBody(writer, command.body);
-  }
+/** Commands as positional arrays. */
+export function commandItems(commands: readonly Command[]): unknown[] {
+  return commands.map(({ body, idempotencyKey }) =>
+    idempotencyKey === undefined
+      ? bodyItems(body)
+      : [code.withKey, idempotencyKey.toWellFormed(), bodyItems(body)],
+  );
 }
 
-export function readCommands(reader: CborReader): Command[] {
-  return readList(reader, readCommand);
+export function readCommands(item: unknown): Command[] {
+  return listItem(item, readCommand);
 }
 
-function writeBody(writer: CborWriter, body: CommandBody): void {
-  if (body.type !== "compact") {
-    writeOperation(writer, body);
-    return;
-  }
-  writer.arrayHead(2);
-  writer.uint(code.compact);
-  writer.int(body.revision);
+function bodyItems(body: CommandBody): unknown[] {
+  return body.type === "compact" ? [code.compact, int(body.revision)] : operationItems(body);
 }
 
-function readCommand(reader: CborReader): Command {
-  const items = reader.arrayHead();
-  const first = reader.uint();
-  if (first !== code.withKey) return { body: readBody(reader, items, first) };
+function readCommand(item: unknown): Command {
+  const items = arrayItem(item);
+  if (items[0] !== code.withKey) return { body: readBody(item) };
   expectItems(items, 3);
-  const idempotencyKey = reader.text();
-  const bodyItems = reader.arrayHead();
-  return { body: readBody(reader, bodyItems, reader.uint()), idempotencyKey };
+  return { body: readBody(items[2]), idempotencyKey: textItem(items[1]) };
 }
 
-function readBody(reader: CborReader, items: number, bodyCode: number): CommandBody {
-  if (bodyCode === code.compact) {
+function readBody(item: unknown): CommandBody {
+  const items = arrayItem(item);
+  if (items[0] === code.compact) {
     expectItems(items, 2);
-    return { type: "compact", revision: reader.int() };
+    return { type: "compact", revision: intItem(items[1]) };
   }
-  const operation = readOperationOf(reader, items, bodyCode, 0);
+  const operation = readOperation(items);
   if (operation.type === "range") throw new WireError("a range is no command");
   return operation;
 }

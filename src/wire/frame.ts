@@ -1,25 +1,8 @@
 import { limits } from "../base/limits.ts";
-import type { CborWriter } from "./cbor-writer.ts";
 import { WireError } from "./wire-error.ts";
 
 /** Length of the big-endian number before each frame that counts the bytes after it. */
 export const frameHeadBytes = 4;
-
-/** Writes one frame around what `content` writes. On an error nothing of it stays in the writer. */
-export function writeFrame(writer: CborWriter, content: () => void): void {
-  const start = writer.reserveUint32();
-  try {
-    content();
-    const length = writer.length - start - frameHeadBytes;
-    if (length > limits.frameBytesMax) {
-      throw new WireError(`a frame of ${length} bytes is over the limit of ${limits.frameBytesMax}`);
-    }
-    writer.patchUint32(start, length);
-  } catch (error) {
-    writer.truncate(start);
-    throw error;
-  }
-}
 
 /**
  * Cuts a stream of bytes into frames. `push` what arrived, then call `next` until it gives

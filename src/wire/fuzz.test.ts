@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-// Not the default entry: its native part crashes both runtimes.
-import { Encoder } from "cbor-x/index-no-eval";
 import fc from "fast-check";
-import { decodeCbor } from "./cbor-reader.ts";
-import { CborWriter, encodeCbor } from "./cbor-writer.ts";
+import { decodeCbor, encodeCbor, plain } from "./cbor.ts";
 import { decodeBatch, encodeBatch } from "./commands.ts";
-import { FrameDecoder, writeFrame } from "./frame.ts";
+import { FrameDecoder } from "./frame.ts";
+import { FrameWriter } from "./frame-writer.ts";
 import { decodeLinkFrame } from "./link-frames.ts";
 import { decodeMembershipCommand } from "./membership.ts";
 import { decodeMessage, writeMessage } from "./messages.ts";
@@ -19,14 +17,12 @@ const runs = 2_000;
 const parameters = { seed, numRuns: runs };
 console.log(`replay: SEED=${seed} bun test src/wire/fuzz.test.ts`);
 
-const general = new Encoder({ useRecords: false, tagUint8Array: false });
-
 const plainValue = fc.letrec((tie) => ({
   value: fc.oneof(
     { depthSize: "small" },
     fc.maxSafeInteger(),
     fc.integer(),
-    fc.double({ noNaN: true }),
+    fc.double({ noNaN: true }).map((value) => (value === 0 ? 0 : value)),
     fc.string({ unit: "grapheme" }),
     fc.boolean(),
     fc.constant(null),
@@ -66,26 +62,25 @@ describe("CBOR", () => {
     );
   });
 
-  test("is what another implementation reads, and reads what another writes", () => {
-    fc.assert(
-      fc.property(plainValue, (value) => {
-        const plain = (item: unknown) => (Buffer.isBuffer(item) ? new Uint8Array(item) : item);
-        assert.deepEqual(normal(general.decode(encodeCbor(value))), normal(value));
-        assert.deepEqual(normal(decodeCbor(general.encode(value))), normal(value));
-        function normal(item: unknown): unknown {
-          const bare = plain(item);
-          if (bare instanceof Uint8Array) return [...bare];
-          if (Array.isArray(bare)) return bare.map(normal);
-          if (typeof bare === "object" && bare !== null) {
-            return Object.fromEntries(Object.entries(bare).map(([key, inner]) => [key, normal(inner)]));
-          }
-          // The other implementation gives some large integers as bigint, and tells -0 from 0.
-          if (typeof bare === "bigint") return Number(bare);
-          return bare === 0 ? 0 : bare;
-        }
-      }),
-      parameters,
-    );
+  test("gives plain Uint8Arrays: views of the source, or copies", () => {
+    const source = Buffer.from(encodeCbor([new Uint8Array([1, 2, 3])]));
+    const first = (value: unknown): Uint8Array => {
+      assert.ok(Array.isArray(value) && value[0] instanceof Uint8Array);
+      assert.equal(Object.getPrototypeOf(value[0]), Uint8Array.prototype);
+      return value[0];
+    };
+    const view = first(decodeCbor(source));
+    const copy = first(decodeCbor(source, "copies"));
+    source.fill(9);
+    assert.deepEqual([...view], [9, 9, 9]);
+    assert.deepEqual([...copy], [1, 2, 3]);
+    assert.deepEqual(Object.keys(Buffer.from(source)), Object.keys(source), "the source is as it was");
+  });
+
+  test("replaces lone surrogates, which no decoder would take, and leaves out what is undefined", () => {
+    const value = { text: "a\ud800", long: `${"x".repeat(80)}\udc00`, gone: undefined };
+    const expected = { text: "a\ufffd", long: `${"x".repeat(80)}\ufffd` };
+    assert.deepEqual(decodeCbor(encodeCbor(plain(value))), expected);
   });
 
   test("keeps integers up to 2^53 - 1 and refuses those beyond", () => {
@@ -96,9 +91,11 @@ describe("CBOR", () => {
     }
     assert.throws(() => decodeCbor(new Uint8Array([0x1b, 0, 0x20, 0, 0, 0, 0, 0, 0])), WireError);
     assert.throws(() => decodeCbor(new Uint8Array([0x3b, 0, 0x1f, 255, 255, 255, 255, 255, 255])), WireError);
+    assert.throws(() => decodeCbor(new Uint8Array([0xfb, 0x80, 0, 0, 0, 0, 0, 0, 0])), WireError, "-0");
+    assert.throws(() => decodeCbor(new Uint8Array([0xfb, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0])), WireError, "1.0");
   });
 
-  test("with tags, open lengths, doubled keys, bad text, huge lengths or deep nesting is refused", () => {
+  test("with tags, open lengths, odd keys, bad text, huge lengths or deep nesting is refused", () => {
     const refused = (...bytes: number[]) =>
       assert.throws(() => decodeCbor(new Uint8Array(bytes)), WireError, bytes.join());
     refused();
@@ -110,12 +107,49 @@ describe("CBOR", () => {
     refused(0xe0);
     refused(0xf9, 0x3c, 0x00);
     refused(0x61, 0xff);
-    refused(0xa2, 0x61, 0x61, 0x00, 0x61, 0x61, 0x00);
-    refused(0xa1, 0x69, ...new TextEncoder().encode("__proto__"), 0x00);
     refused(0xa1, 0x00, 0x00);
     refused(0x9a, 0xff, 0xff, 0xff, 0xff);
     refused(0x5b, 0x00, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff);
+    refused(0xba, 0xff, 0xff, 0xff, 0xff);
+    refused(0x7a, 0xff, 0xff, 0xff, 0xff);
+    refused(0x5a, 0xff, 0xff, 0xff, 0xff);
     refused(...new Array<number>(100_000).fill(0x81));
+  });
+
+  test("with what cbor-x would act on while it reads is refused before", () => {
+    // A cycle, an explicit map, a regular expression, packed strings, a record, bundled strings.
+    for (const hostile of [
+      "d81c81d81d00",
+      "d90103a0",
+      "d81b82665265674578706128",
+      "d83384810081616180d8e06162",
+      "d9dfff8319e000816161 01",
+      "d9dff9821a00000005",
+    ]) {
+      const bytes = Buffer.from(hostile.replaceAll(" ", ""), "hex");
+      assert.throws(() => decodeCbor(bytes), /a tag stands where none is known/);
+    }
+    const bigInteger = new Uint8Array(1024 * 1024).fill(0xff);
+    bigInteger.set([0xc2, 0x5a, 0x00, 0x0f, 0xff, 0xfa]);
+    const start = performance.now();
+    assert.throws(() => decodeCbor(bigInteger), WireError);
+    assert.ok(performance.now() - start < 1000, "its digits are never added up");
+  });
+
+  test("cannot reach an object's prototype", () => {
+    const bytes = new Uint8Array([
+      0xa1,
+      0x69,
+      ...new TextEncoder().encode("__proto__"),
+      0xa1,
+      0x61,
+      0x61,
+      0x01,
+    ]);
+    const value = decodeCbor(bytes);
+    assert.ok(typeof value === "object" && value !== null);
+    assert.equal(Object.getPrototypeOf(value), Object.prototype);
+    assert.ok(!("a" in value));
   });
 });
 
@@ -135,7 +169,7 @@ describe("decoders", () => {
   });
 
   test("stand damaged messages and batches", () => {
-    const writer = new CborWriter();
+    const writer = new FrameWriter();
     const originals = sampleMessages.map((message) => {
       writeMessage(writer, message, 1);
       return writer.takeCopy().slice(4);
@@ -155,8 +189,8 @@ describe("decoders", () => {
     const frames = fc.array(fc.uint8Array({ maxLength: 50 }), { maxLength: 10 });
     fc.assert(
       fc.property(frames, fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1 }), (contents, cuts) => {
-        const writer = new CborWriter();
-        for (const content of contents) writeFrame(writer, () => writer.raw(content));
+        const writer = new FrameWriter();
+        for (const content of contents) writer.frame(content);
         const stream = writer.takeCopy();
         const decoder = new FrameDecoder();
         const found: Uint8Array[] = [];

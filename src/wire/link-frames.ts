@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import type { SnapshotMeta } from "../raft/types.ts";
-import type { CborWriter } from "./cbor-writer.ts";
-import { writeFrame } from "./frame.ts";
+import { encodeCborView } from "./cbor.ts";
+import type { FrameWriter } from "./frame-writer.ts";
 import { decodeFields } from "./messages.ts";
 import { frameType } from "./protocol.ts";
 import { byteString, check, confFields, count, longText } from "./schema.ts";
@@ -44,14 +44,8 @@ export const linkFieldSchemas = {
   "snapshot-verdict": v.strictTuple([v.boolean(), longText]),
 };
 
-export function writeLinkFrame(writer: CborWriter, frame: LinkFrame, version: number): void {
-  const fields = fieldsOf(frame);
-  writeFrame(writer, () => {
-    writer.arrayHead(2 + fields.length);
-    writer.uint(version);
-    writer.uint(frameType[frame.type]);
-    for (const field of fields) writer.value(field);
-  });
+export function writeLinkFrame(writer: FrameWriter, frame: LinkFrame, version: number): void {
+  writer.frame(encodeCborView([version, frameType[frame.type], ...fieldsOf(frame)]));
 }
 
 function fieldsOf(frame: LinkFrame): unknown[] {
@@ -61,14 +55,22 @@ function fieldsOf(frame: LinkFrame): unknown[] {
       return [frame.number];
     case "snapshot-offer": {
       const { meta, bytes, sha256, senderTerm } = frame.offer;
-      return [meta.index, meta.term, meta.conf.voters, meta.conf.learners, bytes, sha256, senderTerm];
+      return [
+        meta.index,
+        meta.term,
+        [...meta.conf.voters],
+        [...meta.conf.learners],
+        bytes,
+        sha256,
+        senderTerm,
+      ];
     }
     case "snapshot-offset":
       return [frame.offset];
     case "snapshot-chunk":
       return [frame.offset, frame.data];
     case "snapshot-verdict":
-      return [frame.stored, frame.message.slice(0, 4096)];
+      return [frame.stored, frame.message.slice(0, 4096).toWellFormed()];
   }
 }
 
@@ -86,7 +88,7 @@ export function isPingOrPong(frame: Uint8Array): boolean {
  * @throws WireError when it is no frame of a connection.
  */
 export function decodeLinkFrame(frame: Uint8Array, version: number): LinkFrame {
-  const { type, fields } = decodeFields(frame, version);
+  const { type, fields } = decodeFields(frame, version, "views");
   switch (type) {
     case "ping":
     case "pong": {

@@ -1,8 +1,7 @@
 import * as v from "valibot";
 import type { MemberChange, MemberRecord } from "../base/members.ts";
 import type { MembershipCommand } from "../kv/types.ts";
-import { CborReader } from "./cbor-reader.ts";
-import { CborWriter } from "./cbor-writer.ts";
+import { decodeCbor, encodeCbor, plain } from "./cbor.ts";
 import { check, id, memberTuple } from "./schema.ts";
 import { WireError } from "./wire-error.ts";
 
@@ -26,11 +25,9 @@ export const membershipSchema = v.union([
 export function encodeMembershipCommand(command: MembershipCommand): Uint8Array {
   const { change } = command;
   const subject = "member" in change ? positional(change.member) : change.id;
-  const writer = new CborWriter(256);
-  const value = [layout, operations.indexOf(change.op), subject];
+  const value = plain([layout, operations.indexOf(change.op), subject]);
   check(membershipSchema, value, "a membership command");
-  writer.value(value);
-  return writer.takeCopy();
+  return encodeCbor(value);
 }
 
 /**
@@ -39,10 +36,7 @@ export function encodeMembershipCommand(command: MembershipCommand): Uint8Array 
  * @throws WireError when it is no membership command of a layout that this version reads.
  */
 export function decodeMembershipCommand(bytes: Uint8Array): MembershipCommand {
-  const reader = new CborReader(bytes);
-  const value = reader.value();
-  reader.end();
-  const [, operation, subject] = check(membershipSchema, value, "a membership command");
+  const [, operation, subject] = check(membershipSchema, decodeCbor(bytes), "a membership command");
   return { change: changeOf(operation, subject) };
 }
 

@@ -2,14 +2,13 @@ import * as v from "valibot";
 import { limits } from "../base/limits.ts";
 import type { PeerMessage } from "../peer/types.ts";
 import type { Entry } from "../raft/types.ts";
-import { CborReader } from "./cbor-reader.ts";
-import type { CborWriter } from "./cbor-writer.ts";
-import { readCommands, writeCommands } from "./commands.ts";
-import { writeFrame } from "./frame.ts";
-import { readList } from "./operations.ts";
+import { decodeCbor, encodeCborView, plain } from "./cbor.ts";
+import { commandItems, readCommands } from "./commands.ts";
+import type { FrameWriter } from "./frame-writer.ts";
+import { listItem, tupleItem, uintItem } from "./items.ts";
 import { frameType } from "./protocol.ts";
-import { errorCodeOf, readOutcome, writeOutcome } from "./results.ts";
-import { byteString, check, confFields, count, entrySchema, id, longText, shortText } from "./schema.ts";
+import { errorCodeOf, outcomeItems, readOutcome } from "./results.ts";
+import { check, confFields, count, entrySchema, id, longText, shortText } from "./schema.ts";
 import { WireError } from "./wire-error.ts";
 
 /*
@@ -37,152 +36,95 @@ export const fieldSchemas = {
   "timeout-now": v.strictTuple([...envelope]),
   "read-index": v.strictTuple([...envelope, count]),
   "read-index-response": v.strictTuple([...envelope, count, count]),
-  forward: v.strictTuple([count, byteString]),
-  "forward-result": v.strictTuple([byteString]),
+  forward: v.strictTuple([count, v.unknown()]),
+  "forward-result": v.strictTuple([v.unknown()]),
   request: v.strictTuple([count, shortText, v.unknown()]),
   response: v.strictTuple([count, v.unknown()]),
   "request-failed": v.strictTuple([count, shortText, longText]),
 };
 
-const fieldCounts = new Map(
-  Object.entries(fieldSchemas).map(([type, schema]) => [type, schema.items.length]),
-);
 const typeByNumber = new Map<number, string>(
   Object.entries(frameType).map(([type, number]) => [number, type]),
 );
 
 /** Appends a message as one frame. */
-export function writeMessage(writer: CborWriter, message: PeerMessage, version: number): void {
-  writeFrame(writer, () => {
-    writer.arrayHead(2 + (fieldCounts.get(message.type) ?? 0));
-    writer.uint(version);
-    writer.uint(frameType[message.type]);
-    writeFields(writer, message);
-  });
+export function writeMessage(writer: FrameWriter, message: PeerMessage, version: number): void {
+  writer.frame(encodeCborView([version, frameType[message.type], ...fieldsOf(message)]));
 }
 
-function writeFields(writer: CborWriter, message: PeerMessage): void {
+function fieldsOf(message: PeerMessage): unknown[] {
   switch (message.type) {
-    case "forward": {
-      writer.uint(message.first);
-      const begun = writer.beginBytes();
-      writeCommands(writer, message.commands);
-      writer.endBytes(begun);
-      return;
-    }
-    case "forward-result": {
-      const begun = writer.beginBytes();
-      writer.arrayHead(message.outcomes.length);
-      for (const [number, outcome] of message.outcomes) {
-        writer.arrayHead(2);
-        writer.uint(number);
-        writeOutcome(writer, outcome);
-      }
-      writer.endBytes(begun);
-      return;
-    }
+    case "forward":
+      return [message.first, commandItems(message.commands)];
+    case "forward-result":
+      return [message.outcomes.map(([number, outcome]) => [number, outcomeItems(outcome)])];
     case "request":
-      writer.uint(message.id);
-      writer.text(message.name);
-      writer.value(message.body);
-      return;
+      return [message.id, message.name, plain(message.body)];
     case "response":
-      writer.uint(message.id);
-      writer.value(message.body);
-      return;
+      return [message.id, plain(message.body)];
     case "request-failed":
-      writer.uint(message.id);
-      writer.text(message.code);
-      writer.text(message.message.slice(0, 4096));
-      return;
+      return [message.id, message.code, message.message.slice(0, 4096).toWellFormed()];
     default:
-      writer.uint(message.from);
-      writer.uint(message.to);
-      writer.uint(message.term);
-      writeRaftFields(writer, message);
+      return [message.from, message.to, message.term, ...raftFieldsOf(message)];
   }
 }
 
-function writeRaftFields(writer: CborWriter, message: Extract<PeerMessage, { term: number }>): void {
+function raftFieldsOf(message: Extract<PeerMessage, { term: number }>): unknown[] {
   switch (message.type) {
     case "append":
-      writer.uint(message.prevIndex);
-      writer.uint(message.prevTerm);
-      writer.uint(message.commit);
-      writer.arrayHead(message.entries.length);
-      for (const entry of message.entries) writeEntry(writer, entry);
-      return;
+      return [
+        message.prevIndex,
+        message.prevTerm,
+        message.commit,
+        message.entries.map(({ index, term, kind, data }) => [index, term, kind, data]),
+      ];
     case "append-response":
-      writer.uint(message.index);
-      writer.boolean(message.rejected);
-      writer.uint(message.hintIndex);
-      writer.uint(message.hintTerm);
-      return;
+      return [message.index, message.rejected, message.hintIndex, message.hintTerm];
     case "vote":
-      writer.boolean(message.pre);
-      writer.uint(message.lastIndex);
-      writer.uint(message.lastTerm);
-      writer.boolean(message.transfer);
-      return;
+      return [message.pre, message.lastIndex, message.lastTerm, message.transfer];
     case "vote-response":
-      writer.boolean(message.pre);
-      writer.boolean(message.granted);
-      return;
+      return [message.pre, message.granted];
     case "heartbeat":
-      writer.uint(message.commit);
-      writer.uint(message.readRound);
-      return;
+      return [message.commit, message.readRound];
     case "heartbeat-response":
-      writer.uint(message.readRound);
-      return;
-    case "snapshot":
-      writer.uint(message.snapshot.index);
-      writer.uint(message.snapshot.term);
-      writer.value(message.snapshot.conf.voters);
-      writer.value(message.snapshot.conf.learners);
-      return;
+      return [message.readRound];
+    case "snapshot": {
+      const { index, term, conf } = message.snapshot;
+      return [index, term, [...conf.voters], [...conf.learners]];
+    }
     case "timeout-now":
-      return;
+      return [];
     case "read-index":
-      writer.uint(message.context);
-      return;
+      return [message.context];
     case "read-index-response":
-      writer.uint(message.context);
-      writer.uint(message.index);
-      return;
+      return [message.context, message.index];
   }
-}
-
-function writeEntry(writer: CborWriter, entry: Entry): void {
-  writer.arrayHead(4);
-  writer.uint(entry.index);
-  writer.uint(entry.term);
-  writer.uint(entry.kind);
-  writer.bytes(entry.data);
 }
 
 /**
- * Reads a frame of the negotiated version.
+ * Reads a frame of the negotiated version. Byte strings are copies: they outlive the frame by far.
  *
  * @throws WireError when it is anything but a message of that version.
  */
 export function decodeMessage(frame: Uint8Array, version: number): PeerMessage {
-  const { type, fields } = decodeFields(frame, version);
+  const { type, fields } = decodeFields(frame, version, "copies");
   return makeMessage(type, fields);
 }
 
 /** The type of a frame and its fields, not yet checked. */
-export function decodeFields(frame: Uint8Array, version: number): { type: string; fields: unknown[] } {
-  const reader = new CborReader(frame);
-  const items = reader.arrayHead();
-  const found = reader.uint();
-  if (found !== version) throw new WireError(`a frame has version ${found}; ${version} was agreed on`);
-  const number = reader.uint();
-  const type = typeByNumber.get(number);
+export function decodeFields(
+  frame: Uint8Array,
+  version: number,
+  byteStrings: "views" | "copies",
+): { type: string; fields: unknown[] } {
+  const items = decodeCbor(frame, byteStrings);
+  if (!Array.isArray(items)) throw new WireError("a frame holds no array");
+  const [found, number, ...fields] = items;
+  if (uintItem(found) !== version) {
+    throw new WireError(`a frame has version ${found}; ${version} was agreed on`);
+  }
+  const type = typeByNumber.get(uintItem(number));
   if (type === undefined) throw new WireError(`${number} is no type of frame`);
-  const fields: unknown[] = [];
-  for (let i = 2; i < items; i++) fields.push(reader.value());
-  reader.end();
   return { type, fields };
 }
 
@@ -238,20 +180,20 @@ function makeMessage(type: string, fields: unknown[]): PeerMessage {
 function makeServiceMessage(type: string, fields: unknown[]): PeerMessage {
   switch (type) {
     case "forward": {
-      const [first, bytes] = check(fieldSchemas[type], fields, type);
-      return { type, first, commands: readWhole(bytes, readCommands) };
+      const [first, commands] = check(fieldSchemas[type], fields, type);
+      return { type, first, commands: readCommands(commands) };
     }
     case "forward-result": {
-      const [bytes] = check(fieldSchemas[type], fields, type);
-      return { type, outcomes: readWhole(bytes, (reader) => readList(reader, readNumberedOutcome)) };
+      const [outcomes] = check(fieldSchemas[type], fields, type);
+      return { type, outcomes: listItem(outcomes, readNumberedOutcome) };
     }
     case "request": {
       const [request, name, body] = check(fieldSchemas[type], fields, type);
-      return { type, id: request, name, body: ownBytes(body) };
+      return { type, id: request, name, body };
     }
     case "response": {
       const [request, body] = check(fieldSchemas[type], fields, type);
-      return { type, id: request, body: ownBytes(body) };
+      return { type, id: request, body };
     }
     case "request-failed": {
       const [request, code, message] = check(fieldSchemas[type], fields, type);
@@ -262,31 +204,14 @@ function makeServiceMessage(type: string, fields: unknown[]): PeerMessage {
   }
 }
 
-/** Each entry's data is copied once, into a buffer of its own: it outlives the frame by far. */
 function entriesOf(list: readonly v.InferOutput<typeof entrySchema>[], prevIndex: number): Entry[] {
   return list.map(([index, term, kind, data], position) => {
     if (index !== prevIndex + 1 + position) throw new WireError("entries do not follow each other");
-    return { index, term, kind, data: data.slice() };
+    return { index, term, kind, data };
   });
 }
 
-function readNumberedOutcome(reader: CborReader) {
-  reader.arrayOf(2);
-  return [reader.uint(), readOutcome(reader)] as const;
-}
-
-/** Reads a byte string that holds CBOR, from a copy, so that its views do not keep the frame. */
-function readWhole<T>(bytes: Uint8Array, read: (reader: CborReader) => T): T {
-  const reader = new CborReader(bytes.slice());
-  const value = read(reader);
-  reader.end();
-  return value;
-}
-
-/** Copies the byte strings in a free-form body. */
-function ownBytes(value: unknown): unknown {
-  if (value instanceof Uint8Array) return value.slice();
-  if (Array.isArray(value)) return value.map(ownBytes);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, ownBytes(item)]));
+function readNumberedOutcome(item: unknown) {
+  const items = tupleItem(item, 2);
+  return [uintItem(items[0]), readOutcome(items[1])] as const;
 }

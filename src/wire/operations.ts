@@ -1,12 +1,22 @@
 import type { Compare, CompareResult, CompareTarget, KeyRange, Operation, SortTarget } from "../kv/types.ts";
-import type { CborReader } from "./cbor-reader.ts";
-import type { CborWriter } from "./cbor-writer.ts";
+import {
+  arrayItem,
+  booleanItem,
+  bytesItem,
+  expectItems,
+  type Items,
+  int,
+  intItem,
+  listItem,
+  tupleItem,
+  uint,
+  uintItem,
+} from "./items.ts";
 import { WireError } from "./wire-error.ts";
 
 /*
  * Operations as positional arrays whose first item is a number from `code`. Decoding is checked by
- * hand, item by item: it runs once a command on every member, and a schema library took four times
- * as long as everything else here. `layouts` is what the fingerprint test sees.
+ * hand, item by item. `operationLayouts` is what the fingerprint test sees.
  */
 
 export const code = { put: 1, delete: 2, range: 3, txn: 4, compact: 5, withKey: 6 } as const;
@@ -38,148 +48,124 @@ export function wordAt<T extends string>(words: readonly T[], index: number): T 
   return word;
 }
 
-export function writeOperation(writer: CborWriter, operation: Operation): void {
+/** An operation as it is encoded. */
+export function operationItems(operation: Operation): unknown[] {
   switch (operation.type) {
-    case "put": {
-      writer.arrayHead(5);
-      writer.uint(code.put);
-      writer.bytes(operation.key);
-      writer.bytes(operation.value);
-      writer.uint(operation.lease);
-      writer.uint(
+    case "put":
+      return [
+        code.put,
+        operation.key,
+        operation.value,
+        uint(operation.lease),
         (operation.previous ? flag.previous : 0) |
           (operation.keepValue === true ? flag.keepValue : 0) |
           (operation.keepLease === true ? flag.keepLease : 0),
-      );
-      return;
-    }
+      ];
     case "delete":
-      writer.arrayHead(4);
-      writer.uint(code.delete);
-      writeKeyRange(writer, operation);
-      writer.boolean(operation.previous);
-      return;
+      return [code.delete, operation.key, operation.end, operation.previous];
     case "range":
-      writeRange(writer, operation);
-      return;
+      return rangeItems(operation);
     case "txn":
-      writer.arrayHead(4);
-      writer.uint(code.txn);
-      writer.arrayHead(operation.compare.length);
-      for (const compare of operation.compare) writeCompare(writer, compare);
-      writer.arrayHead(operation.success.length);
-      for (const inner of operation.success) writeOperation(writer, inner);
-      writer.arrayHead(operation.failure.length);
-      for (const inner of operation.failure) writeOperation(writer, inner);
-      return;
+      return [
+        code.txn,
+        operation.compare.map(compareItems),
+        operation.success.map(operationItems),
+        operation.failure.map(operationItems),
+      ];
   }
 }
 
-function writeRange(writer: CborWriter, range: Extract<Operation, { type: "range" }>): void {
-  writer.arrayHead(11);
-  writer.uint(code.range);
-  writeKeyRange(writer, range);
-  writer.int(range.revision);
-  writer.int(range.limit);
-  if (range.sort === undefined) {
-    writer.null();
-  } else {
-    writer.arrayHead(2);
-    writer.uint(sortTargets.indexOf(range.sort.target));
-    writer.boolean(range.sort.descending);
-  }
-  writer.uint(
+function rangeItems(range: Extract<Operation, { type: "range" }>): unknown[] {
+  const { sort } = range;
+  return [
+    code.range,
+    range.key,
+    range.end,
+    int(range.revision),
+    int(range.limit),
+    sort === undefined ? null : [sortTargets.indexOf(sort.target), sort.descending],
     (range.keysOnly === true ? flag.keysOnly : 0) | (range.countOnly === true ? flag.countOnly : 0),
-  );
-  writer.int(range.minModRevision ?? 0);
-  writer.int(range.maxModRevision ?? 0);
-  writer.int(range.minCreateRevision ?? 0);
-  writer.int(range.maxCreateRevision ?? 0);
+    int(range.minModRevision ?? 0),
+    int(range.maxModRevision ?? 0),
+    int(range.minCreateRevision ?? 0),
+    int(range.maxCreateRevision ?? 0),
+  ];
 }
 
-function writeCompare(writer: CborWriter, compare: Compare): void {
-  writer.arrayHead(5);
-  writeKeyRange(writer, compare);
-  writer.uint(compareTargets.indexOf(compare.target));
-  writer.uint(compareResults.indexOf(compare.result));
-  if (typeof compare.operand === "number") writer.int(compare.operand);
-  else writer.bytes(compare.operand);
+function compareItems(compare: Compare): unknown[] {
+  return [
+    compare.key,
+    compare.end,
+    compareTargets.indexOf(compare.target),
+    compareResults.indexOf(compare.result),
+    typeof compare.operand === "number" ? int(compare.operand) : compare.operand,
+  ];
 }
 
-function writeKeyRange(writer: CborWriter, range: KeyRange): void {
-  writer.bytes(range.key);
-  if (range.end === undefined) writer.undefined();
-  else if (range.end === null) writer.null();
-  else writer.bytes(range.end);
-}
-
-/** Reads an operation. Keys and values are views of the buffer that is read. */
-export function readOperation(reader: CborReader, depth = 0): Operation {
-  const items = reader.arrayHead();
-  return readOperationOf(reader, items, reader.uint(), depth);
-}
-
-export function readOperationOf(
-  reader: CborReader,
-  items: number,
-  operationCode: number,
-  depth: number,
-): Operation {
-  switch (operationCode) {
-    case code.put: {
-      expectItems(items, 5);
-      const key = reader.bytes();
-      const value = reader.bytes();
-      const lease = reader.uint();
-      const flags = reader.uintUpTo(7);
-      if (flags <= flag.previous) {
-        return { type: "put", key, value, lease, previous: flags === flag.previous };
-      }
-      return {
-        type: "put",
-        key,
-        value,
-        lease,
-        previous: (flags & flag.previous) !== 0,
-        ...((flags & flag.keepValue) !== 0 && { keepValue: true }),
-        ...((flags & flag.keepLease) !== 0 && { keepLease: true }),
-      };
-    }
+/**
+ * Reads an operation.
+ *
+ * @throws WireError when it is none.
+ */
+export function readOperation(item: unknown, depth = 0): Operation {
+  const items = arrayItem(item);
+  switch (items[0]) {
+    case code.put:
+      return readPut(items);
     case code.delete:
       expectItems(items, 4);
-      return { type: "delete", ...readKeyRange(reader), previous: reader.boolean() };
+      return { type: "delete", ...readKeyRange(items[1], items[2]), previous: booleanItem(items[3]) };
     case code.range:
-      expectItems(items, 11);
-      return readRange(reader);
+      return readRange(items);
     case code.txn:
       expectItems(items, 4);
       if (depth >= txnDepthMax) throw new WireError("a transaction is nested too deep");
       return {
         type: "txn",
-        compare: readList(reader, readCompare),
-        success: readList(reader, (inner) => readOperation(inner, depth + 1)),
-        failure: readList(reader, (inner) => readOperation(inner, depth + 1)),
+        compare: listItem(items[1], readCompare),
+        success: listItem(items[2], (inner) => readOperation(inner, depth + 1)),
+        failure: listItem(items[3], (inner) => readOperation(inner, depth + 1)),
       };
     default:
-      throw new WireError(`${operationCode} is no kind of operation`);
+      throw new WireError("an array is no known kind of operation");
   }
 }
 
-function readRange(reader: CborReader): Operation {
-  const range = readKeyRange(reader);
-  const revision = reader.int();
-  const limit = reader.int();
-  const sort = readSort(reader);
-  const flags = reader.uintUpTo(3);
-  const minModRevision = reader.int();
-  const maxModRevision = reader.int();
-  const minCreateRevision = reader.int();
-  const maxCreateRevision = reader.int();
+function readPut(items: Items): Extract<Operation, { type: "put" }> {
+  expectItems(items, 5);
+  const key = bytesItem(items[1]);
+  const value = bytesItem(items[2]);
+  const lease = uintItem(items[3]);
+  const flags = uintItem(items[4], 7);
+  // Nearly always; the conditional properties below cost more than all of the above.
+  if (flags <= flag.previous) {
+    return { type: "put", key, value, lease, previous: flags === flag.previous };
+  }
+  return {
+    type: "put",
+    key,
+    value,
+    lease,
+    previous: (flags & flag.previous) !== 0,
+    ...((flags & flag.keepValue) !== 0 && { keepValue: true }),
+    ...((flags & flag.keepLease) !== 0 && { keepLease: true }),
+  };
+}
+
+function readRange(items: Items): Operation {
+  expectItems(items, 11);
+  const range = readKeyRange(items[1], items[2]);
+  const sort = readSort(items[5]);
+  const flags = uintItem(items[6], 3);
+  const minModRevision = intItem(items[7]);
+  const maxModRevision = intItem(items[8]);
+  const minCreateRevision = intItem(items[9]);
+  const maxCreateRevision = intItem(items[10]);
   return {
     type: "range",
     ...range,
-    revision,
-    limit,
+    revision: intItem(items[3]),
+    limit: intItem(items[4]),
     ...(sort !== undefined && { sort }),
     ...((flags & flag.keysOnly) !== 0 && { keysOnly: true }),
     ...((flags & flag.countOnly) !== 0 && { countOnly: true }),
@@ -190,38 +176,22 @@ function readRange(reader: CborReader): Operation {
   };
 }
 
-function readSort(reader: CborReader): { target: SortTarget; descending: boolean } | undefined {
-  if (reader.nullNext()) return undefined;
-  reader.arrayOf(2);
-  return { target: wordAt(sortTargets, reader.uint()), descending: reader.boolean() };
+function readSort(item: unknown): { target: SortTarget; descending: boolean } | undefined {
+  if (item === null) return undefined;
+  const items = tupleItem(item, 2);
+  return { target: wordAt(sortTargets, uintItem(items[0])), descending: booleanItem(items[1]) };
 }
 
-function readCompare(reader: CborReader): Compare {
-  reader.arrayOf(5);
-  const range = readKeyRange(reader);
-  const target = wordAt(compareTargets, reader.uint());
-  const result = wordAt(compareResults, reader.uint());
-  const operand = reader.bytesNext() ? reader.bytes() : reader.int();
-  if ((target === "value") !== (typeof operand !== "number")) {
-    throw new WireError(`a comparison of ${target} has an operand of the wrong type`);
-  }
+function readCompare(item: unknown): Compare {
+  const items = tupleItem(item, 5);
+  const range = readKeyRange(items[0], items[1]);
+  const target = wordAt(compareTargets, uintItem(items[2]));
+  const result = wordAt(compareResults, uintItem(items[3]));
+  const operand = target === "value" ? bytesItem(items[4]) : intItem(items[4]);
   return { ...range, target, result, operand };
 }
 
-function readKeyRange(reader: CborReader): KeyRange {
-  const key = reader.bytes();
-  if (reader.undefinedNext()) return { key };
-  if (reader.nullNext()) return { key, end: null };
-  return { key, end: reader.bytes() };
-}
-
-export function readList<T>(reader: CborReader, read: (reader: CborReader) => T): T[] {
-  const items = reader.arrayHead();
-  const list: T[] = [];
-  for (let i = 0; i < items; i++) list.push(read(reader));
-  return list;
-}
-
-export function expectItems(found: number, expected: number): void {
-  if (found !== expected) throw new WireError(`an array has ${found} items instead of ${expected}`);
+function readKeyRange(key: unknown, end: unknown): KeyRange {
+  if (end === undefined) return { key: bytesItem(key) };
+  return { key: bytesItem(key), end: end === null ? null : bytesItem(end) };
 }

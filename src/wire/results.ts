@@ -1,9 +1,18 @@
 import { type ErrorCode, errorCodes } from "../base/errors.ts";
 import type { CommandResult, KeyValue, OperationResult } from "../kv/types.ts";
 import type { ForwardOutcome } from "../peer/types.ts";
-import type { CborReader } from "./cbor-reader.ts";
-import type { CborWriter } from "./cbor-writer.ts";
-import { code, expectItems, readList } from "./operations.ts";
+import {
+  arrayItem,
+  booleanItem,
+  bytesItem,
+  expectItems,
+  type Items,
+  listItem,
+  textItem,
+  tupleItem,
+  uintItem,
+} from "./items.ts";
+import { code } from "./operations.ts";
 import { WireError } from "./wire-error.ts";
 
 const refusedCode = 7;
@@ -22,181 +31,131 @@ export const resultLayouts = [
   "outcome = [0, result] | [1, code text, message text] | [2, message text]",
 ];
 
-export function writeOutcome(writer: CborWriter, outcome: ForwardOutcome): void {
+/** What became of a forwarded command, as it is encoded. */
+export function outcomeItems(outcome: ForwardOutcome): unknown[] {
   switch (outcome.status) {
     case "done":
-      writer.arrayHead(2);
-      writer.uint(outcomeCode.done);
-      writeResult(writer, outcome.result);
-      return;
+      return [outcomeCode.done, resultItems(outcome.result)];
     case "not-proposed":
-      writer.arrayHead(3);
-      writer.uint(outcomeCode.notProposed);
-      writer.text(outcome.code);
-      writer.text(outcome.message);
-      return;
+      return [outcomeCode.notProposed, outcome.code, outcome.message.toWellFormed()];
     case "unknown":
-      writer.arrayHead(2);
-      writer.uint(outcomeCode.unknown);
-      writer.text(outcome.message);
-      return;
+      return [outcomeCode.unknown, outcome.message.toWellFormed()];
   }
 }
 
-export function readOutcome(reader: CborReader): ForwardOutcome {
-  const items = reader.arrayHead();
-  const status = reader.uint();
-  switch (status) {
+/**
+ * Reads what became of a forwarded command.
+ *
+ * @throws WireError when it is no outcome.
+ */
+export function readOutcome(item: unknown): ForwardOutcome {
+  const items = arrayItem(item);
+  switch (items[0]) {
     case outcomeCode.done:
       expectItems(items, 2);
-      return { status: "done", result: readResult(reader) };
+      return { status: "done", result: readResult(items[1]) };
     case outcomeCode.notProposed:
       expectItems(items, 3);
-      return { status: "not-proposed", code: readErrorCode(reader), message: reader.text() };
+      return { status: "not-proposed", code: readErrorCode(items[1]), message: textItem(items[2]) };
     case outcomeCode.unknown:
       expectItems(items, 2);
-      return { status: "unknown", message: reader.text() };
+      return { status: "unknown", message: textItem(items[1]) };
     default:
-      throw new WireError(`${status} is no outcome of a command`);
+      throw new WireError("an array is no known outcome of a command");
   }
 }
 
-function writeResult(writer: CborWriter, result: CommandResult): void {
+function resultItems(result: CommandResult): unknown[] {
   switch (result.type) {
     case "put":
-      writer.arrayHead(3);
-      writer.uint(code.put);
-      writer.uint(result.revision);
-      if (result.previous === undefined) writer.null();
-      else writeKeyValue(writer, result.previous);
-      return;
+      return [
+        code.put,
+        result.revision,
+        result.previous === undefined ? null : keyValueItems(result.previous),
+      ];
     case "delete":
-      writer.arrayHead(4);
-      writer.uint(code.delete);
-      writer.uint(result.revision);
-      writer.uint(result.deleted);
-      writeKeyValues(writer, result.previous);
-      return;
+      return [code.delete, result.revision, result.deleted, result.previous.map(keyValueItems)];
     case "range":
-      writer.arrayHead(5);
-      writer.uint(code.range);
-      writer.uint(result.revision);
-      writeKeyValues(writer, result.keys);
-      writer.uint(result.count);
-      writer.boolean(result.more);
-      return;
+      return [code.range, result.revision, result.keys.map(keyValueItems), result.count, result.more];
     case "txn":
-      writer.arrayHead(4);
-      writer.uint(code.txn);
-      writer.uint(result.revision);
-      writer.boolean(result.succeeded);
-      writer.arrayHead(result.responses.length);
-      for (const response of result.responses) writeResult(writer, response);
-      return;
+      return [code.txn, result.revision, result.succeeded, result.responses.map(resultItems)];
     case "compact":
-      writer.arrayHead(2);
-      writer.uint(code.compact);
-      writer.uint(result.revision);
-      return;
+      return [code.compact, result.revision];
     case "refused":
-      writer.arrayHead(3);
-      writer.uint(refusedCode);
-      writer.text(result.code);
-      writer.text(result.message);
-      return;
+      return [refusedCode, result.code, result.message.toWellFormed()];
   }
 }
 
-function readResult(reader: CborReader): CommandResult {
-  const items = reader.arrayHead();
-  const kind = reader.uint();
-  if (kind === code.compact) {
+function readResult(item: unknown): CommandResult {
+  const items = arrayItem(item);
+  if (items[0] === code.compact) {
     expectItems(items, 2);
-    return { type: "compact", revision: reader.uint() };
+    return { type: "compact", revision: uintItem(items[1]) };
   }
-  if (kind === refusedCode) {
+  if (items[0] === refusedCode) {
     expectItems(items, 3);
-    return { type: "refused", code: readErrorCode(reader), message: reader.text() };
+    return { type: "refused", code: readErrorCode(items[1]), message: textItem(items[2]) };
   }
-  return readOperationResult(reader, items, kind, 0);
+  return readOperationResult(items, 0);
 }
 
-function readOperationResult(
-  reader: CborReader,
-  items: number,
-  kind: number,
-  depth: number,
-): OperationResult {
-  switch (kind) {
+function readOperationResult(items: Items, depth: number): OperationResult {
+  switch (items[0]) {
     case code.put: {
       expectItems(items, 3);
-      const revision = reader.uint();
-      if (reader.nullNext()) return { type: "put", revision };
-      return { type: "put", revision, previous: readKeyValue(reader) };
+      const revision = uintItem(items[1]);
+      if (items[2] === null) return { type: "put", revision };
+      return { type: "put", revision, previous: readKeyValue(items[2]) };
     }
     case code.delete:
       expectItems(items, 4);
       return {
         type: "delete",
-        revision: reader.uint(),
-        deleted: reader.uint(),
-        previous: readList(reader, readKeyValue),
+        revision: uintItem(items[1]),
+        deleted: uintItem(items[2]),
+        previous: listItem(items[3], readKeyValue),
       };
     case code.range:
       expectItems(items, 5);
       return {
         type: "range",
-        revision: reader.uint(),
-        keys: readList(reader, readKeyValue),
-        count: reader.uint(),
-        more: reader.boolean(),
+        revision: uintItem(items[1]),
+        keys: listItem(items[2], readKeyValue),
+        count: uintItem(items[3]),
+        more: booleanItem(items[4]),
       };
     case code.txn:
       expectItems(items, 4);
       if (depth >= depthMax) throw new WireError("a result is nested too deep");
       return {
         type: "txn",
-        revision: reader.uint(),
-        succeeded: reader.boolean(),
-        responses: readList(reader, (inner) => {
-          const innerItems = inner.arrayHead();
-          return readOperationResult(inner, innerItems, inner.uint(), depth + 1);
-        }),
+        revision: uintItem(items[1]),
+        succeeded: booleanItem(items[2]),
+        responses: listItem(items[3], (inner) => readOperationResult(arrayItem(inner), depth + 1)),
       };
     default:
-      throw new WireError(`${kind} is no kind of result`);
+      throw new WireError("an array is no known kind of result");
   }
 }
 
-function writeKeyValues(writer: CborWriter, pairs: readonly KeyValue[]): void {
-  writer.arrayHead(pairs.length);
-  for (const pair of pairs) writeKeyValue(writer, pair);
+function keyValueItems(pair: KeyValue): unknown[] {
+  return [pair.key, pair.value, pair.createRevision, pair.modRevision, pair.version, pair.lease];
 }
 
-function writeKeyValue(writer: CborWriter, pair: KeyValue): void {
-  writer.arrayHead(6);
-  writer.bytes(pair.key);
-  writer.bytes(pair.value);
-  writer.uint(pair.createRevision);
-  writer.uint(pair.modRevision);
-  writer.uint(pair.version);
-  writer.uint(pair.lease);
-}
-
-function readKeyValue(reader: CborReader): KeyValue {
-  reader.arrayOf(6);
+function readKeyValue(item: unknown): KeyValue {
+  const items = tupleItem(item, 6);
   return {
-    key: reader.bytes(),
-    value: reader.bytes(),
-    createRevision: reader.uint(),
-    modRevision: reader.uint(),
-    version: reader.uint(),
-    lease: reader.uint(),
+    key: bytesItem(items[0]),
+    value: bytesItem(items[1]),
+    createRevision: uintItem(items[2]),
+    modRevision: uintItem(items[3]),
+    version: uintItem(items[4]),
+    lease: uintItem(items[5]),
   };
 }
 
-function readErrorCode(reader: CborReader): ErrorCode {
-  return errorCodeOf(reader.text());
+function readErrorCode(item: unknown): ErrorCode {
+  return errorCodeOf(textItem(item));
 }
 
 function isErrorCode(text: string): text is ErrorCode {
