@@ -292,6 +292,15 @@ class Simulation implements World {
 
   #convergencePhase(): void {
     for (const client of this.#clients) client.stop();
+    this.#settle();
+    this.#readEverything();
+    // Autopilot and snapshots may have gone on meanwhile.
+    this.#settle();
+    checkStores(this.#healthy(), this.checks.committed);
+  }
+
+  /** Runs until nothing is under way and all healthy members are alike for a while. */
+  #settle(): void {
     const startMs = this.scheduler.nowMs;
     const alike = (): boolean => {
       if (!this.#clients.every((client) => client.idle) || this.joining.size > 0) return false;
@@ -304,16 +313,13 @@ class Simulation implements World {
       else quietSinceMs = Math.min(quietSinceMs, this.scheduler.nowMs);
       return this.scheduler.nowMs - quietSinceMs > 300;
     });
-    if (!alike()) {
-      const { lastIndex } = this.checks.committed;
-      const busy = this.#clients.filter((client) => !client.idle).length;
-      throw new Violation(
-        "convergence",
-        `${busy} clients wait, ${this.joining.size} machines join, index ${lastIndex}: ${this.#healthy().map(describeHost).join("; ")}`,
-      );
-    }
-    this.#readEverything();
-    checkStores(this.#healthy(), this.checks.committed);
+    if (alike()) return;
+    const { lastIndex } = this.checks.committed;
+    const busy = this.#clients.filter((client) => !client.idle).length;
+    throw new Violation(
+      "convergence",
+      `${busy} clients wait, ${this.joining.size} machines join, index ${lastIndex}: ${this.#healthy().map(describeHost).join("; ")}`,
+    );
   }
 
   #readEverything(): void {

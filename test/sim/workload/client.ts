@@ -204,7 +204,7 @@ export class Client {
     const final: Ending = work.everUnknown === true && ending.type !== "done" ? { type: "unknown" } : ending;
     history.end(operation, final, world.scheduler.nowUs);
     world.trace.note("client", this.#options.number, operation.called, operation.returned, () => {
-      return `${this.#options.number} ${plan.kind} ${plan.object} ${JSON.stringify(plan.input)} -> ${JSON.stringify(final)}`;
+      return `#${operation.called}-${operation.returned} by ${this.#options.number}: ${plan.kind} ${plan.object} ${JSON.stringify(plan.input)} -> ${JSON.stringify(final)}`;
     });
     this.#remember(final, operation);
     this.#idle = true;
