@@ -30,6 +30,8 @@ export const limits = {
   appendsInFlightBytesMax: 32 * 1024 * 1024,
   /** Bytes of committed entries handed to the state machine at once. */
   applyBytesMax: 8 * 1024 * 1024,
+  /** Bytes of entries in the open transaction of the state machine before it is committed. */
+  applyOpenBytesMax: 4 * 1024 * 1024,
   /** Bytes of recent log entries kept in memory. */
   logCacheBytesMax: 16 * 1024 * 1024,
   /** A chunk of a snapshot on its way to a member. */

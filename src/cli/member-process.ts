@@ -91,7 +91,7 @@ export class MemberProcess {
     this.#desk?.initialised(identity.clusterId);
     const node = this.#createNode(identity, logStore, files, state, peers);
     this.#node = node;
-    files.pauseBy((work) => node.whilePaused(work));
+    files.pauseBy({ whilePaused: (work) => node.whilePaused(work), settle: () => node.settle() });
     peers.setIdentity({ clusterId: identity.clusterId, memberId: identity.memberId });
     node.start();
     const app = createApp({

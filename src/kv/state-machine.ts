@@ -63,6 +63,8 @@ export class StateMachine {
   readonly #changes: ChangeReader;
   readonly #begin: SqliteStatement;
   readonly #commit: SqliteStatement;
+  /** What a rollback leads back to, while a transaction is open. */
+  #before: { readonly state: State; readonly membership: Membership } | undefined;
 
   private constructor(db: SqliteDatabase) {
     this.#db = db;
@@ -157,10 +159,36 @@ export class StateMachine {
     return { voters, learners };
   }
 
-  /** Applies entries that follow the last applied one, in one SQLite transaction. */
-  apply(entries: readonly AppliedEntry[]): readonly ApplyOutcome[] {
+  /**
+   * Applies entries that follow the last applied one, in one SQLite transaction. With `hold` it stays
+   * open for the entries to come, until `commit`: pages that many batches change are then written
+   * once. Reads through this machine see what is applied, committed or not.
+   *
+   * An error leads back to the last commit; `appliedIndex` says which entries are to be applied again.
+   */
+  apply(
+    entries: readonly AppliedEntry[],
+    options: { readonly hold?: boolean } = {},
+  ): readonly ApplyOutcome[] {
     if (entries.length === 0) return [];
-    return this.#transaction(() => entries.map((entry) => this.#applyEntry(entry)));
+    const outcomes = this.#work(() => entries.map((entry) => this.#applyEntry(entry)));
+    if (options.hold !== true) this.commit();
+    return outcomes;
+  }
+
+  /** Whether applied entries wait for `commit`. */
+  get uncommitted(): boolean {
+    return this.#before !== undefined;
+  }
+
+  /** Ends the transaction that `apply` held open. An error leads back to the commit before. */
+  commit(): void {
+    if (this.#before === undefined) return;
+    this.#work(() => {
+      this.#stateTable.save(this.#state);
+      this.#commit.run();
+    });
+    this.#before = undefined;
   }
 
   #applyEntry({ index, term, content }: AppliedEntry): ApplyOutcome {
@@ -224,10 +252,12 @@ export class StateMachine {
    * Local to this member: neither what can be read nor the hash changes.
    */
   compactSlice(rowsMax: number): CompactionSlice {
-    return this.#transaction(() => {
+    const slice = this.#work(() => {
       this.#idempotency.removeExpired(rowsMax);
       return this.#compaction.slice(rowsMax);
     });
+    this.commit();
+    return slice;
   }
 
   /**
@@ -245,6 +275,11 @@ export class StateMachine {
   }
 
   close(): void {
+    try {
+      this.commit();
+    } catch {
+      // Whatever the reason (a full disk), nothing is lost: the log still has those entries.
+    }
     this.#db.close();
   }
 
@@ -256,20 +291,18 @@ export class StateMachine {
     }
   }
 
-  /** Runs `work` as one SQLite transaction that stores the state with it, or leaves everything as it was. */
-  #transaction<T>(work: () => T): T {
-    const before = this.#state.copy();
-    const membership = this.#members.membership;
+  /** Runs `work` inside the open transaction, or a new one. An error undoes the whole transaction. */
+  #work<T>(work: () => T): T {
+    const before = this.#before ?? { state: this.#state.copy(), membership: this.#members.membership };
     try {
-      this.#begin.run();
-      const result = work();
-      this.#stateTable.save(this.#state);
-      this.#commit.run();
-      return result;
+      if (this.#before === undefined) this.#begin.run();
+      this.#before = before;
+      return work();
     } catch (error) {
-      this.#state.restore(before);
+      this.#before = undefined;
+      this.#state.restore(before.state);
       this.#store.forget();
-      this.#members.restore(membership);
+      this.#members.restore(before.membership);
       rollback(this.#db);
       throw asDamage(error);
     }

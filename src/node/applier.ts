@@ -1,7 +1,8 @@
 import { getLogger } from "@logtape/logtape";
 import { assert } from "../base/assert.ts";
-import type { Clock } from "../base/clock.ts";
+import type { Clock, Timer } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
 import type { AppliedEntry, ApplyOutcome, StateMachine } from "../kv/state-machine.ts";
 import type { Batch } from "../kv/types.ts";
 import { type Entry, entryKind } from "../raft/types.ts";
@@ -10,6 +11,8 @@ import { decodeMembershipCommand } from "../wire/membership.ts";
 
 const log = getLogger(["coracle", "node"]);
 
+/** How long the transaction of applied entries stays open. */
+const commitAfterMs = 50;
 /** A state machine that cannot write because the disk is full is tried again after this long. */
 const fullRetryMs = 500;
 /** Another connection (an operator's tool, perhaps) holds the lock of state.db for now. */
@@ -23,12 +26,21 @@ export interface ApplierHooks {
   fatal(error: unknown): void;
 }
 
-/** Applies committed entries in order, each hand-over in one transaction. */
+/**
+ * Applies committed entries in order. Their transaction stays open over many batches: pages that
+ * all of them change are then written once. A crash loses what was open, and the log brings it back.
+ */
 export class Applier {
   #state: StateMachine;
   readonly #clock: Clock;
   readonly #hooks: ApplierHooks;
   #queue: Entry[] = [];
+  /** Applied, but not committed: to be applied again should the transaction fail. */
+  #open: Entry[] = [];
+  #openBytes = 0;
+  #commitTimer: Timer | undefined;
+  /** The last entry whose outcome was told; what is applied again is not told twice. */
+  #toldIndex: number;
   #pauses = 0;
   /** Set while the state cannot be written; said in answers to writes. */
   #trouble: string | undefined;
@@ -37,6 +49,7 @@ export class Applier {
     this.#state = state;
     this.#clock = clock;
     this.#hooks = hooks;
+    this.#toldIndex = state.appliedIndex;
   }
 
   get trouble(): string | undefined {
@@ -60,9 +73,28 @@ export class Applier {
     this.#drain();
   }
 
+  /** Commits what is applied, so that other connections see it and a checkpoint covers it. */
+  commit(): void {
+    this.#commitTimer?.cancel();
+    this.#commitTimer = undefined;
+    if (!this.#state.uncommitted) return;
+    try {
+      this.#state.commit();
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    this.#open = [];
+    this.#openBytes = 0;
+    this.#trouble = undefined;
+  }
+
   /** Goes on with another state, from a snapshot; what waited and is in it already is dropped. */
   replace(state: StateMachine): void {
     this.#state = state;
+    this.#open = [];
+    this.#openBytes = 0;
+    this.#toldIndex = Math.max(this.#toldIndex, state.appliedIndex);
     this.#queue = this.#queue.filter((entry) => entry.index > state.appliedIndex);
   }
 
@@ -71,24 +103,47 @@ export class Applier {
       // A change of membership ends its transaction, so that Raft is told of each step by itself.
       const change = this.#queue.findIndex((entry) => entry.kind === entryKind.confChange);
       const group = change < 0 ? this.#queue : this.#queue.slice(0, change + 1);
-      if (!this.#apply(group)) return;
+      if (!this.#apply(group, change >= 0)) return;
     }
   }
 
-  #apply(entries: readonly Entry[]): boolean {
+  #apply(entries: readonly Entry[], commit: boolean): boolean {
     const startMs = this.#clock.nowMs();
     let outcomes: readonly ApplyOutcome[];
     try {
-      outcomes = this.#state.apply(entries.map((entry) => this.#decode(entry)));
+      outcomes = this.#state.apply(
+        entries.map((entry) => this.#decode(entry)),
+        { hold: !commit },
+      );
     } catch (error) {
       this.#failed(error);
       return false;
     }
     this.#queue = entries.length === this.#queue.length ? [] : this.#queue.slice(entries.length);
-    this.#trouble = undefined;
+    if (commit) this.commit();
+    else this.#hold(entries);
     this.#hooks.observeApplyMs(this.#clock.nowMs() - startMs);
-    this.#hooks.applied(entries, outcomes);
+    this.#tell(entries, outcomes);
     return true;
+  }
+
+  #hold(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      this.#open.push(entry);
+      this.#openBytes += entry.data.length;
+    }
+    if (this.#openBytes > limits.applyOpenBytesMax) this.commit();
+    else this.#commitTimer ??= this.#clock.after(commitAfterMs, () => this.commit());
+  }
+
+  #tell(entries: readonly Entry[], outcomes: readonly ApplyOutcome[]): void {
+    const known = entries.findIndex((entry) => entry.index > this.#toldIndex);
+    if (known < 0) return;
+    this.#toldIndex = entries.at(-1)?.index ?? this.#toldIndex;
+    this.#hooks.applied(
+      known === 0 ? entries : entries.slice(known),
+      known === 0 ? outcomes : outcomes.slice(known),
+    );
   }
 
   #decode(entry: Entry): AppliedEntry {
@@ -111,6 +166,9 @@ export class Applier {
 
   /** The transaction was rolled back. Some reasons end by themselves; anything else is a bug or damage, and stops the member. */
   #failed(error: unknown): void {
+    this.#queue = [...this.#open, ...this.#queue];
+    this.#open = [];
+    this.#openBytes = 0;
     const retryMs = retryAfterMs(error);
     if (retryMs === undefined) {
       this.#hooks.fatal(error);

@@ -8,7 +8,7 @@ const log = getLogger(["coracle", "storage"]);
 
 export interface LogKeeperContext {
   readonly log: LogStore;
-  readonly store: StateStore;
+  readonly store: Pick<StateStore, "checkpoint">;
   readonly options: Pick<NodeOptions, "logEntriesMax" | "logBytesMax" | "logTailEntries">;
   /** The log after this index must stay, for a snapshot on its way. */
   keepAfter(): number | undefined;

@@ -1,8 +1,7 @@
 import { getLogger } from "@logtape/logtape";
-import type { Clock, Timer } from "../base/clock.ts";
+import type { Timer } from "../base/clock.ts";
 import { CoracleError, messageOf } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-import type { Random } from "../base/prng.ts";
 import type { ApplyOutcome, StateMachine } from "../kv/state-machine.ts";
 import type { Command, CommandResult, RangeOperation, RangeResult } from "../kv/types.ts";
 import { type CommandLimits, validateCommand, validateRangeOperation } from "../kv/validate.ts";
@@ -16,20 +15,19 @@ import {
   type RaftStatus,
   type SnapshotMeta,
 } from "../raft/types.ts";
-import type { Identity, LogStore } from "../storage/types.ts";
 import { Applier } from "./applier.ts";
 import { Cluster } from "./cluster.ts";
+import type { Consistency, NodeDependencies } from "./dependencies.ts";
 import { RaftDriver } from "./driver.ts";
 import { ForwardReplies } from "./forward-replies.ts";
 import { LogKeeper } from "./log-keeper.ts";
 import { MembershipChanges } from "./membership.ts";
 import { type NodeFigures, type NodeMetrics, noMetrics } from "./metrics.ts";
-import type { BuildInfo, NodeOptions } from "./options.ts";
 import { PeerSet } from "./peer-set.ts";
 import { Proposals } from "./proposals.ts";
 import { Reads } from "./reads.ts";
 import { SnapshotTransfers } from "./snapshots.ts";
-import type { SnapshotCarrier, StateStore } from "./state-store.ts";
+import type { StateStore } from "./state-store.ts";
 import { resultOf } from "./waiter.ts";
 
 const log = getLogger(["coracle", "node"]);
@@ -38,28 +36,6 @@ const log = getLogger(["coracle", "node"]);
 const sweepMs = 50;
 /** How often the slow duties run: autopilot, log cut. */
 const dutyMs = 1000;
-
-export interface NodeDependencies {
-  readonly identity: Identity;
-  readonly options: NodeOptions;
-  readonly build: BuildInfo;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: LogStore;
-  readonly state: StateMachine;
-  readonly store: StateStore;
-  readonly transport: Transport & SnapshotCarrier & { setRemoved(ids: readonly MemberId[]): void };
-  readonly newId: () => MemberId;
-  readonly metrics?: NodeMetrics;
-  /** The member cannot go on: its process must end. */
-  readonly onFatal: (error: unknown) => void;
-  /** This member was removed from the cluster. */
-  readonly onRemoved: () => void;
-}
-
-export type Consistency =
-  | { readonly mode: "linearizable" }
-  | { readonly mode: "serializable"; readonly maxStaleMs?: number };
 
 /**
  * One member: drives Raft with its storage and its peers, and answers its clients.
@@ -97,9 +73,8 @@ export class Node implements TransportEvents {
     this.#metrics = deps.metrics ?? noMetrics;
     this.#commandLimits = { ...limits, valueBytesMax: deps.options.valueBytesMax };
     const { clock, options, transport } = deps;
+    const store = this.#settled(deps.store);
     const self = deps.identity.memberId;
-    const wake = (): void => this.#wake();
-    const send = (to: MemberId, message: PeerMessage): boolean => transport.send(to, message);
     this.#driver = new RaftDriver(this.#createRaft(), deps.log, {
       send: (message) => this.#sendRaft(message),
       apply: (entries) => this.#applier.push(entries),
@@ -113,7 +88,7 @@ export class Node implements TransportEvents {
         });
         return this.#installing;
       },
-      wake,
+      wake: () => this.#wake(),
       fatal: (error) => this.#fatal(error),
     });
     this.#applier = new Applier(deps.state, clock, {
@@ -122,17 +97,7 @@ export class Node implements TransportEvents {
       observeApplyMs: this.#metrics.applyMs,
       fatal: (error) => this.#fatal(error),
     });
-    const common = {
-      self,
-      clock,
-      leader: () => this.#driver.raft.leader,
-      step: this.#driver.step.bind(this.#driver),
-      send,
-      connected: (member: MemberId) => transport.connected(member),
-      wake,
-      requestTimeoutMs: options.requestTimeoutMs,
-      leaderWaitMs: options.leaderWaitMs,
-    };
+    const common = this.#common();
     this.#proposals = new Proposals(common);
     this.#reads = new Reads({
       ...common,
@@ -140,10 +105,10 @@ export class Node implements TransportEvents {
       retryAfterMs: Math.max(2 * options.heartbeatMs, 100),
     });
     this.#peers = new PeerSet({ self, clock, transport });
-    this.#replies = new ForwardReplies(send, wake);
+    this.#replies = new ForwardReplies(common.send, common.wake);
     this.#snapshots = new SnapshotTransfers({
       self,
-      store: deps.store,
+      store,
       carrier: transport,
       leadingTerm: () => (this.#driver.raft.isLeader ? this.#driver.raft.term : undefined),
       step: common.step,
@@ -152,7 +117,7 @@ export class Node implements TransportEvents {
     });
     this.#logKeeper = new LogKeeper({
       log: deps.log,
-      store: deps.store,
+      store,
       options,
       keepAfter: () => this.#snapshots.oldestIndex(),
     });
@@ -173,6 +138,36 @@ export class Node implements TransportEvents {
       stopping: () => this.#stopping,
       introduce: (member) => this.#peers.introduce(member),
     });
+  }
+
+  /** What most parts need to know of the node around them. */
+  #common() {
+    const { clock, options, transport } = this.#deps;
+    return {
+      self: this.#deps.identity.memberId,
+      clock,
+      leader: () => this.#driver.raft.leader,
+      step: this.#driver.step.bind(this.#driver),
+      send: (to: MemberId, message: PeerMessage): boolean => transport.send(to, message),
+      connected: (member: MemberId) => transport.connected(member),
+      wake: (): void => this.#wake(),
+      requestTimeoutMs: options.requestTimeoutMs,
+      leaderWaitMs: options.leaderWaitMs,
+    };
+  }
+
+  /** Copies and checkpoints see what is committed: everything applied shall be. */
+  #settled(store: StateStore): Pick<StateStore, "createSnapshot" | "checkpoint"> {
+    return {
+      createSnapshot: () => {
+        this.settle();
+        return store.createSnapshot();
+      },
+      checkpoint: () => {
+        this.settle();
+        return store.checkpoint();
+      },
+    };
   }
 
   #createRaft(): Raft {
@@ -274,12 +269,18 @@ export class Node implements TransportEvents {
 
   /** Holds back applying while `work` runs; reads go on. */
   async whilePaused<T>(work: () => Promise<T>): Promise<T> {
+    this.#applier.commit();
     this.#applier.pause();
     try {
       return await work();
     } finally {
       this.#guard(() => this.#applier.resume());
     }
+  }
+
+  /** Commits what is applied, for whoever looks at the state's files from outside. */
+  settle(): void {
+    this.#guard(() => this.#applier.commit());
   }
 
   /** A snapshot arrived completely and was verified; Raft decides whether it is installed. */
@@ -448,6 +449,7 @@ export class Node implements TransportEvents {
   }
 
   async #install(snapshot: SnapshotMeta): Promise<void> {
+    this.#applier.commit();
     this.#applier.pause();
     this.#state = await this.#deps.store.install(snapshot, this.#state);
     this.#applier.replace(this.#state);

@@ -8,7 +8,7 @@ const log = getLogger(["coracle", "snapshot"]);
 
 export interface SnapshotContext {
   readonly self: MemberId;
-  readonly store: StateStore;
+  readonly store: Pick<StateStore, "createSnapshot">;
   readonly carrier: SnapshotCarrier;
   /** The term that this member leads now, or `undefined`. */
   leadingTerm(): number | undefined;

@@ -92,9 +92,10 @@ export class StateFiles {
     return join(this.#dir, fileNames.stateInstall);
   }
 
-  /** Sets what holds transactions back, once there is somebody to make them. */
-  pauseBy(whilePaused: WhilePaused): void {
-    this.#wal.whilePaused = whilePaused;
+  /** Sets what holds transactions back and ends them, once there is somebody to make them. */
+  pauseBy(owner: { readonly whilePaused: WhilePaused; readonly settle: () => void }): void {
+    this.#wal.whilePaused = owner.whilePaused;
+    this.#wal.settle = owner.settle;
   }
 
   /** Opens (or creates, empty) state.db. Its user closes it before `install` and `close`. */

@@ -31,6 +31,8 @@ export class WalKeeper {
   readonly #context: WalKeeperContext;
   /** Replaced once there is a node that can pause. */
   whilePaused: WhilePaused;
+  /** Ends the transaction that is open, if any. Replaced likewise. */
+  settle: () => void = () => {};
   #look: { readonly database: SqliteDatabase; readonly statement: SqliteStatement } | undefined;
   #work: Promise<void> | undefined;
 
@@ -43,6 +45,8 @@ export class WalKeeper {
   walBytes(): number {
     const database = this.#context.database();
     if (database === undefined) return 0;
+    // SQLite does not look at the write-ahead log for a connection that is in a transaction.
+    this.settle();
     if (this.#look?.database !== database) {
       this.#look = { database, statement: database.prepare("PRAGMA wal_checkpoint(NOOP)") };
     }
