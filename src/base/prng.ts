@@ -28,6 +28,14 @@ export function seededRandom(seed: number): Random {
   };
 }
 
+/**
+ * Where a count of requests begins in one life of a process. An answer to an earlier life, which may
+ * still be on its way, must not be taken for one to this life.
+ */
+export function firstNumber(random: Random): number {
+  return 1 + random.below(0x1_0000_0000) * 0x1_0000;
+}
+
 /** A random id for a cluster, a member or a lease: an integer in [1, 2^53). */
 export function randomId(): number {
   const words = crypto.getRandomValues(new Uint32Array(2));

@@ -3,6 +3,7 @@ import * as v from "valibot";
 import type { Clock } from "../base/clock.ts";
 import { CoracleError, messageOf } from "../base/errors.ts";
 import type { MemberRecord } from "../base/members.ts";
+import type { Random } from "../base/prng.ts";
 import type { Membership } from "../kv/types.ts";
 import type { PeerEndpoint, PeerMessage } from "../peer/types.ts";
 import { type MemberId, nobody, type RaftEvent, type RaftStatus, type StepResult } from "../raft/types.ts";
@@ -31,6 +32,7 @@ const retryMs = 50;
 export interface ClusterContext {
   readonly self: MemberId;
   readonly clock: Clock;
+  readonly random: Random;
   leader(): MemberId;
   step(event: RaftEvent): StepResult;
   send(to: MemberId, message: PeerMessage): boolean;
@@ -59,6 +61,7 @@ export class Cluster {
     this.#startedMs = context.clock.nowMs();
     this.#requests = new PeerRequests({
       clock: context.clock,
+      random: context.random,
       send: (to, message) => context.send(to, message),
       handlers: new Map<string, RequestHandler>([
         ["introduce", async (body, from) => this.#introduced(body, from)],
@@ -124,10 +127,6 @@ export class Cluster {
   }
 
   async removeMember(id: MemberId): Promise<void> {
-    // A leader that removes itself would have to lead a cluster it is no part of: another does it.
-    if (id === this.#context.self && this.#context.leader() === id && this.#otherVoters() > 0) {
-      await this.transferLeadership(undefined);
-    }
     await this.#admin({ op: "remove", id });
   }
 
@@ -187,7 +186,7 @@ export class Cluster {
       case "join":
         return this.#context.membership.join(request);
       case "remove":
-        await this.#context.membership.remove(request.id);
+        await this.#remove(request.id);
         return null;
       case "promote":
         await this.#context.membership.promote(request.id);
@@ -198,6 +197,16 @@ export class Cluster {
       case "transfer":
         return { leader: await this.#transfer(request.to) };
     }
+  }
+
+  /** A leader that removes itself would lead a cluster that it is no part of: its successor does it. */
+  async #remove(id: MemberId): Promise<void> {
+    const { self } = this.#context;
+    if (id === self && this.#otherVoters() > 0) {
+      await this.#transfer(undefined);
+      throw new CoracleError("not_proposed", "This member handed leadership over in order to be removed.");
+    }
+    await this.#context.membership.remove(id);
   }
 
   async #transfer(to: MemberId | undefined): Promise<MemberId> {

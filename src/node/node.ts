@@ -98,7 +98,7 @@ export class Node implements TransportEvents {
       fatal: (error) => this.#fatal(error),
     });
     const common = this.#common();
-    this.#proposals = new Proposals(common);
+    this.#proposals = new Proposals({ ...common, observeBatch: this.#metrics.batchCommands });
     this.#reads = new Reads({
       ...common,
       applied: () => this.#state.appliedIndex,
@@ -142,10 +142,11 @@ export class Node implements TransportEvents {
 
   /** What most parts need to know of the node around them. */
   #common() {
-    const { clock, options, transport } = this.#deps;
+    const { clock, options, random, transport } = this.#deps;
     return {
       self: this.#deps.identity.memberId,
       clock,
+      random,
       leader: () => this.#driver.raft.leader,
       step: this.#driver.step.bind(this.#driver),
       send: (to: MemberId, message: PeerMessage): boolean => transport.send(to, message),

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { utf8 } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
+import { seededRandom } from "../base/prng.ts";
 import type { Command, CommandResult } from "../kv/types.ts";
 import type { PeerMessage } from "../peer/types.ts";
 import { nobody, type RaftEvent, type StepResult } from "../raft/types.ts";
@@ -24,6 +25,7 @@ function setUp() {
   const proposals = new Proposals({
     self,
     clock,
+    random: seededRandom(1),
     leader: () => world.leader,
     step(event): StepResult {
       if (world.refuse) return { ok: false, reason: "transferring" };
@@ -35,6 +37,7 @@ function setUp() {
       return world.connected;
     },
     wake: () => {},
+    observeBatch: () => {},
     requestTimeoutMs: 5000,
     leaderWaitMs: 3000,
   });
@@ -211,4 +214,27 @@ test("a draining member takes nothing in and ends everything", async () => {
   await drained;
   assert.equal(ends[1]?.status, "unknown");
   assert.equal(proposals.inFlight, 0);
+});
+
+test("numbers of forwarded commands differ between two lives of a member", () => {
+  const first = (seed: number): number => {
+    const sent: PeerMessage[] = [];
+    const proposals = new Proposals({
+      self,
+      clock: new FakeClock(),
+      random: seededRandom(seed),
+      leader: () => other,
+      step: () => ({ ok: false, reason: "not-leader" }),
+      send: (_to, message) => sent.push(message) > 0,
+      wake: () => {},
+      observeBatch: () => {},
+      requestTimeoutMs: 5000,
+      leaderWaitMs: 3000,
+    });
+    proposals.submit(put("a"), false, () => {});
+    proposals.flush();
+    const message = sent[0];
+    return message?.type === "forward" ? message.first : 0;
+  };
+  assert.notEqual(first(1), first(2));
 });

@@ -1,5 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import { limits } from "../base/limits.ts";
+import { firstNumber, type Random } from "../base/prng.ts";
 import type { ApplyOutcome } from "../kv/state-machine.ts";
 import type { Batch, Command } from "../kv/types.ts";
 import type { ForwardOutcome, PeerMessage } from "../peer/types.ts";
@@ -11,11 +12,14 @@ import { commandBytes, notProposed, type Outcome, type Proposal, unknown } from 
 export interface ProposalContext {
   readonly self: MemberId;
   readonly clock: Clock;
+  readonly random: Random;
   /** The leader this member knows, or `nobody`. */
   leader(): MemberId;
   step(event: RaftEvent): StepResult;
   send(to: MemberId, message: PeerMessage): boolean;
   wake(): void;
+  /** A log entry with so many commands was proposed. */
+  observeBatch(commands: number): void;
   readonly requestTimeoutMs: number;
   readonly leaderWaitMs: number;
 }
@@ -40,13 +44,14 @@ export class Proposals {
   #queued: Proposal[] = [];
   readonly #pending = new Map<number, Pending>();
   readonly #forwarded = new Map<number, { readonly to: MemberId; readonly proposal: Proposal }>();
-  #nextNumber = 1;
+  #nextNumber: number;
   #count = 0;
   #bytes = 0;
   #closed = false;
 
   constructor(context: ProposalContext) {
     this.#context = context;
+    this.#nextNumber = firstNumber(context.random);
   }
 
   get inFlight(): number {
@@ -108,6 +113,7 @@ export class Proposals {
       // A refusal leaves them queued: leadership may be on its way elsewhere, or the log may drain.
       if (!result.ok) return;
       this.#queued = count === this.#queued.length ? [] : this.#queued.slice(count);
+      this.#context.observeBatch(count);
       this.#pending.set(result.index, { term: result.term, batch, proposals });
     }
   }

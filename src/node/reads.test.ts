@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { CoracleError } from "../base/errors.ts";
+import { seededRandom } from "../base/prng.ts";
 import { nobody, type RaftEvent } from "../raft/types.ts";
 import { FakeClock } from "./fake-clock.test-support.ts";
 import { Reads } from "./reads.ts";
@@ -11,6 +12,7 @@ function setUp() {
   const world = { leader: 1, applied: 5 };
   const reads = new Reads({
     clock,
+    random: seededRandom(1),
     leader: () => world.leader,
     step(event: RaftEvent) {
       assert.ok(event.type === "read");

@@ -1,10 +1,12 @@
 import type { Clock } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { firstNumber, type Random } from "../base/prng.ts";
 import { type MemberId, nobody, type RaftEvent } from "../raft/types.ts";
 
 export interface ReadContext {
   readonly clock: Clock;
+  readonly random: Random;
   leader(): MemberId;
   step(event: RaftEvent): void;
   applied(): number;
@@ -44,7 +46,7 @@ export class Reads {
   readonly #rounds = new Map<number, Round>();
   /** Confirmed rounds that wait for their index to be applied, in the order of index. */
   #confirmed: Confirmed[] = [];
-  #nextContext = 1;
+  #nextContext: number;
   #count = 0;
   /** This member's state is known to have been current at this moment. */
   #freshAtMs = Number.NEGATIVE_INFINITY;
@@ -52,6 +54,7 @@ export class Reads {
 
   constructor(context: ReadContext) {
     this.#context = context;
+    this.#nextContext = firstNumber(context.random);
   }
 
   /** Resolves when a read of this member's state is linearizable with respect to this call. */

@@ -1,5 +1,6 @@
 import type { Clock, Timer } from "../base/clock.ts";
 import { CoracleError, messageOf } from "../base/errors.ts";
+import { firstNumber, type Random } from "../base/prng.ts";
 import type { PeerMessage } from "../peer/types.ts";
 import type { MemberId } from "../raft/types.ts";
 
@@ -19,14 +20,16 @@ export class PeerRequests {
   readonly #send: (to: MemberId, message: PeerMessage) => boolean;
   readonly #handlers: ReadonlyMap<string, RequestHandler>;
   readonly #waiting = new Map<number, Waiting>();
-  #nextId = 1;
+  #nextId: number;
 
   constructor(options: {
     readonly clock: Clock;
+    readonly random: Random;
     readonly send: (to: MemberId, message: PeerMessage) => boolean;
     readonly handlers: ReadonlyMap<string, RequestHandler>;
   }) {
     this.#clock = options.clock;
+    this.#nextId = firstNumber(options.random);
     this.#send = options.send;
     this.#handlers = options.handlers;
   }
