@@ -38,13 +38,13 @@ export class Checks {
     const who = process.host.name;
     this.committed.stands(who, state);
     const apply = state.apply.bind(state);
-    state.apply = (entries) => {
+    state.apply = (entries, options) => {
       const last = entries[entries.length - 1];
-      if (last === undefined) return apply(entries);
+      if (last === undefined) return apply(entries, options);
       const { term } = process.node.raftStatus();
       this.#trace.note("apply", process.host.number, last.index, last.term);
       try {
-        const outcomes = apply(entries);
+        const outcomes = apply(entries, options);
         this.committed.applied(who, term, entries, outcomes);
         this.committed.stands(who, state);
         return outcomes;

@@ -52,10 +52,14 @@ export class SqliteFile {
     return handle;
   }
 
-  /** A consistent copy of the file as it stands. */
+  /** A consistent copy of the file, as another connection sees it: without an open transaction. */
   image(): Uint8Array {
     this.#live ??= this.#rebuild();
-    return this.#live.serialize();
+    if (!this.#live.inTransaction) return this.#live.serialize();
+    const committed = this.#rebuild();
+    const image = committed.serialize();
+    committed.close();
+    return image;
   }
 
   /** Names everything that is committed now. */

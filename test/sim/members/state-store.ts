@@ -13,6 +13,8 @@ export class SimStateStore implements StateStore {
   readonly #faults: SqliteFaults;
   readonly #copies = new Map<string, Uint8Array>();
   #copyNumber = 0;
+  /** What of the state other connections see: a checkpoint covers no more. */
+  #committedIndex = 0;
   /** Wraps each state machine that is opened, so that checkers see what it applies. */
   readonly #observe: (state: StateMachine) => void;
 
@@ -25,6 +27,12 @@ export class SimStateStore implements StateStore {
   /** Opens what the disk holds. */
   open(): StateMachine {
     const state = StateMachine.open(this.#file().open(this.#faults));
+    this.#committedIndex = state.appliedIndex;
+    const commit = state.commit.bind(state);
+    state.commit = () => {
+      commit();
+      this.#committedIndex = state.appliedIndex;
+    };
     this.#observe(state);
     return state;
   }
@@ -72,7 +80,7 @@ export class SimStateStore implements StateStore {
     const { disk } = this.#process;
     await this.#process.pause(disk.copyMs());
     const file = this.#file();
-    const index = this.#process.appliedIndex;
+    const index = this.#committedIndex;
     const mark = file.mark();
     await this.#process.pause(disk.fsyncMs());
     if (file === this.#file()) file.checkpoint(mark);
