@@ -29,7 +29,7 @@ export const fieldSchemas = {
   ]),
   "append-response": v.strictTuple([...envelope, count, v.boolean(), count, count]),
   vote: v.strictTuple([...envelope, v.boolean(), count, count, v.boolean()]),
-  "vote-response": v.strictTuple([...envelope, v.boolean(), v.boolean()]),
+  "vote-response": v.strictTuple([...envelope, v.boolean(), v.boolean(), count, count]),
   heartbeat: v.strictTuple([...envelope, count, count]),
   "heartbeat-response": v.strictTuple([...envelope, count]),
   snapshot: v.strictTuple([...envelope, count, count, confFields.voters, confFields.learners]),
@@ -83,7 +83,7 @@ function raftFieldsOf(message: Extract<PeerMessage, { term: number }>): unknown[
     case "vote":
       return [message.pre, message.lastIndex, message.lastTerm, message.transfer];
     case "vote-response":
-      return [message.pre, message.granted];
+      return [message.pre, message.granted, message.commit ?? 0, message.commitTerm ?? 0];
     case "heartbeat":
       return [message.commit, message.readRound];
     case "heartbeat-response":
@@ -144,8 +144,8 @@ function makeMessage(type: string, fields: unknown[]): PeerMessage {
       return { type, from, to, term, pre, lastIndex, lastTerm, transfer };
     }
     case "vote-response": {
-      const [from, to, term, pre, granted] = check(fieldSchemas[type], fields, type);
-      return { type, from, to, term, pre, granted };
+      const [from, to, term, pre, granted, commit, commitTerm] = check(fieldSchemas[type], fields, type);
+      return { type, from, to, term, pre, granted, commit, commitTerm };
     }
     case "heartbeat": {
       const [from, to, term, commit, readRound] = check(fieldSchemas[type], fields, type);

@@ -85,7 +85,7 @@ export const sampleMessages: readonly PeerMessage[] = [
   },
   { type: "append-response", ...envelope, index: 7, rejected: true, hintIndex: 3, hintTerm: 2 },
   { type: "vote", ...envelope, pre: true, lastIndex: 9, lastTerm: 8, transfer: false },
-  { type: "vote-response", ...envelope, pre: false, granted: true },
+  { type: "vote-response", ...envelope, pre: false, granted: false, commit: 7, commitTerm: 6 },
   { type: "heartbeat", ...envelope, commit: 1, readRound: 2 },
   { type: "heartbeat-response", ...envelope, readRound: 2 },
   {
