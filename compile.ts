@@ -100,6 +100,11 @@ async function build({ target, commit }: Build): Promise<void> {
     compile: {
       target: `bun-${target}` as Bun.Build.CompileTarget,
       outfile: fresh,
+      // Files that happen to lie in the folder where it is started must not change what it does.
+      autoloadBunfig: false,
+      autoloadDotenv: false,
+      autoloadPackageJson: false,
+      autoloadTsconfig: false,
       // The longest key, percent-encoded, with room for headers: Bun's own limit is 16 KiB.
       execArgv: ["--max-http-header-size=131072"],
     },

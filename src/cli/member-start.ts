@@ -202,7 +202,11 @@ export function createState(dir: string, files: StateFiles, start: MemberStart):
   if (StateFiles.exists(dir)) removeUnused(dir);
   const { identity, members, logStart } = start;
   const membership = { clusterId: identity.clusterId, members, removed: [] };
-  return StateMachine.create(files.open(), { membership, index: logStart.index, term: logStart.term });
+  const database = files.open();
+  const state = StateMachine.create(database, { membership, index: logStart.index, term: logStart.term });
+  // Durable before raft.db exists, which is taken for the mark of a complete folder.
+  database.exec("PRAGMA wal_checkpoint(FULL)");
+  return state;
 }
 
 /** Without raft.db a state is what a first start left that broke off, or the rest of a member's data. */

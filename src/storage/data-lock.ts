@@ -18,7 +18,7 @@ export function lockDataFolder(dir: string): DataLock {
   try {
     const database = openSqlite(path);
     try {
-      database.exec("PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE");
+      database.exec("PRAGMA busy_timeout = 0; PRAGMA synchronous = OFF; BEGIN EXCLUSIVE");
     } catch (error) {
       database.close();
       throw error;

@@ -14,7 +14,9 @@ const common = "PRAGMA busy_timeout = 100; PRAGMA synchronous = NORMAL; PRAGMA w
 /** Prepares state.db for the connection that writes it. */
 export function prepareState(database: SqliteDatabase, cacheBytes: number): void {
   // auto_vacuum takes effect in a new file only, and before WAL mode creates its first page.
-  database.exec("PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL");
+  // Without fsync: an empty file need not survive a power loss.
+  database.exec("PRAGMA synchronous = OFF; PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL");
+  database.exec("PRAGMA journal_mode = WAL");
   database.exec(`${common}; PRAGMA cache_size = ${-Math.ceil(cacheBytes / 1024)}`);
 }
 
