@@ -1,7 +1,7 @@
-import { Decoder } from "cbor-x/index-no-eval";
 import * as v from "valibot";
 import { concatBytes, emptyBytes } from "../base/bytes.ts";
 import { CoracleError } from "../base/errors.ts";
+import { decodeClientCbor } from "../wire/cbor.ts";
 import { invalidArgument, quoted } from "./errors.ts";
 
 /** Deeper documents are refused before a recursive check meets them. */
@@ -63,8 +63,6 @@ export function checkPlainBody(headers: Headers): void {
   }
 }
 
-/** Plain objects, no typed records; the schemas refuse whatever else the tags of CBOR can carry. */
-const decoder = new Decoder({ useRecords: false, mapsAsObjects: true });
 const fatalUtf8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
@@ -107,16 +105,13 @@ function decode(bytes: Uint8Array, contentType: string | null): unknown {
   }
   const name = type === "application/json" ? "JSON" : "CBOR";
   try {
-    return name === "JSON" ? JSON.parse(fatalUtf8.decode(bytes)) : decoder.decode(bytes);
+    return name === "JSON" ? JSON.parse(fatalUtf8.decode(bytes)) : decodeClientCbor(bytes);
   } catch {
     throw new CoracleError("malformed_body", `The request body is not well-formed ${name}.`);
   }
 }
 
-/**
- * Only objects, lists, bytes and plain values may occur, and the whole is an object. Breadth first,
- * so that no depth can exhaust the stack.
- */
+/** The whole is an object. Breadth first, so that no depth can exhaust the stack. */
 function checkShape(document: unknown): void {
   if (!isObject(document)) throw invalidArgument("The body must be an object.");
   let level: unknown[] = [document];
@@ -129,15 +124,14 @@ function checkShape(document: unknown): void {
     }
     level = level.flatMap((value) => {
       if (typeof value !== "object" || value === null || value instanceof Uint8Array) return [];
-      if (Array.isArray(value) || isObject(value)) return Object.values(value);
-      throw invalidArgument(
-        "The body has a tagged value; only maps, lists, bytes, text and numbers are read.",
-      );
+      return Object.values(value);
     });
   }
 }
 
-/** A map of names to values, not one of the classes that CBOR's tags stand for. */
+/** A map of names to values. */
 function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+  return (
+    typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)
+  );
 }

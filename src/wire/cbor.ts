@@ -14,7 +14,9 @@ import { WireError } from "./wire-error.ts";
 const depthMax = 300;
 /** Major types (RFC 8949 §3.1). */
 const major = { unsigned: 0, negative: 1, bytes: 2, text: 3, array: 4, map: 5, tag: 6 } as const;
-const simple = { false: 0xf4, undefined: 0xf7, float64: 0xfb } as const;
+/** "An array of bytes" (RFC 8746 §2.1), which some encoders put before a byte string. */
+const bytesTag = 64;
+const simple = { false: 0xf4, undefined: 0xf7, float16: 0xf9, float64: 0xfb } as const;
 
 const encoder = new Encoder({ useRecords: false, variableMapSize: true, tagUint8Array: false });
 const viewing = new Decoder({ useRecords: false, mapsAsObjects: true });
@@ -68,9 +70,24 @@ export function plain(value: unknown): unknown {
 export function decodeCbor(bytes: Uint8Array, byteStrings: "views" | "copies" = "views"): unknown {
   // A view of our own: a Buffer's `slice` shares memory, and cbor-x leaves a property on its source.
   const source = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  new Walk(source).whole();
+  new Walk(source, false).whole();
   try {
     return (byteStrings === "views" ? viewing : copying).decode(source);
+  } catch (error) {
+    throw new WireError(`a value cannot be read: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/**
+ * Reads one value from a client, whose encoder may choose other forms of a number than ours does, and
+ * may mark byte strings as arrays of bytes. They are copies; integers beyond 2^53 come as bigint.
+ *
+ * @throws WireError when the bytes are anything else than `decodeCbor` names.
+ */
+export function decodeClientCbor(bytes: Uint8Array): unknown {
+  new Walk(bytes, true).whole();
+  try {
+    return copying.decode(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
   } catch (error) {
     throw new WireError(`a value cannot be read: ${error instanceof Error ? error.message : error}`);
   }
@@ -85,10 +102,12 @@ export function decodeCbor(bytes: Uint8Array, byteStrings: "views" | "copies" = 
 class Walk {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
+  readonly #fromClient: boolean;
   #at = 0;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, fromClient: boolean) {
     this.#bytes = bytes;
+    this.#fromClient = fromClient;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
@@ -122,6 +141,12 @@ class Walk {
         this.#map(this.#argument(first), depth);
         return;
       case major.tag:
+        if (this.#fromClient && this.#argument(first) === bytesTag) {
+          const marked = this.#byte();
+          if (marked >> 5 !== major.bytes) throw unexpected(marked);
+          this.#skip(this.#argument(marked));
+          return;
+        }
         throw new WireError("a tag stands where none is known");
       default:
         this.#simple(first);
@@ -146,6 +171,10 @@ class Walk {
 
   #simple(first: number): void {
     if (first >= simple.false && first <= simple.undefined) return;
+    if (this.#fromClient && first >= simple.float16 && first <= simple.float64) {
+      this.#skip(2 << (first - simple.float16));
+      return;
+    }
     if (first !== simple.float64) throw unexpected(first);
     const at = this.#at;
     this.#skip(8);
@@ -170,6 +199,10 @@ class Walk {
       case 26:
         this.#skip(4);
         return this.#view.getUint32(at);
+      case 27:
+        if (!this.#fromClient) throw unexpected(first);
+        this.#skip(8);
+        return Number(this.#view.getBigUint64(at));
       default:
         throw unexpected(first);
     }
