@@ -14,7 +14,7 @@ import { resolveSrv } from "../discovery/srv.ts";
 import { joinCommand, makeToken, readTokenFile, writeTokenFile } from "../discovery/token.ts";
 import { StateMachine } from "../kv/state-machine.ts";
 import { openSqlite } from "../runtime/sqlite.ts";
-import { fileNames } from "../storage/files.ts";
+import { fileNames, syncFile } from "../storage/files.ts";
 import type { LogStart } from "../storage/log-create.ts";
 import { SqliteLogStore } from "../storage/sqlite-log.ts";
 import { StateFiles } from "../storage/state-files.ts";
@@ -205,7 +205,8 @@ export function createState(dir: string, files: StateFiles, start: MemberStart):
   const database = files.open();
   const state = StateMachine.create(database, { membership, index: logStart.index, term: logStart.term });
   // Durable before raft.db exists, which is taken for the mark of a complete folder.
-  database.exec("PRAGMA wal_checkpoint(FULL)");
+  database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  syncFile(join(dir, fileNames.state));
   return state;
 }
 
