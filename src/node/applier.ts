@@ -73,20 +73,24 @@ export class Applier {
     this.#drain();
   }
 
-  /** Commits what is applied, so that other connections see it and a checkpoint covers it. */
-  commit(): void {
+  /**
+   * Commits what is applied, so that other connections see it and a checkpoint covers it. False when
+   * that failed: it is applied again later.
+   */
+  commit(): boolean {
     this.#commitTimer?.cancel();
     this.#commitTimer = undefined;
-    if (!this.#state.uncommitted) return;
+    if (this.#open.length === 0) return true;
     try {
       this.#state.commit();
     } catch (error) {
       this.#failed(error);
-      return;
+      return false;
     }
     this.#open = [];
     this.#openBytes = 0;
     this.#trouble = undefined;
+    return true;
   }
 
   /** Goes on with another state, from a snapshot; what waited and is in it already is dropped. */
@@ -113,27 +117,25 @@ export class Applier {
     try {
       outcomes = this.#state.apply(
         entries.map((entry) => this.#decode(entry)),
-        { hold: !commit },
+        { hold: true },
       );
     } catch (error) {
       this.#failed(error);
       return false;
     }
     this.#queue = entries.length === this.#queue.length ? [] : this.#queue.slice(entries.length);
-    if (commit) this.commit();
-    else this.#hold(entries);
-    this.#hooks.observeApplyMs(this.#clock.nowMs() - startMs);
-    this.#tell(entries, outcomes);
-    return true;
-  }
-
-  #hold(entries: readonly Entry[]): void {
     for (const entry of entries) {
       this.#open.push(entry);
       this.#openBytes += entry.data.length;
     }
-    if (this.#openBytes > limits.applyOpenBytesMax) this.commit();
-    else this.#commitTimer ??= this.#clock.after(commitAfterMs, () => this.commit());
+    if (commit || this.#openBytes > limits.applyOpenBytesMax) {
+      if (!this.commit()) return false;
+    } else {
+      this.#commitTimer ??= this.#clock.after(commitAfterMs, () => this.commit());
+    }
+    this.#hooks.observeApplyMs(this.#clock.nowMs() - startMs);
+    this.#tell(entries, outcomes);
+    return true;
   }
 
   #tell(entries: readonly Entry[], outcomes: readonly ApplyOutcome[]): void {

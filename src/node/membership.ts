@@ -103,16 +103,23 @@ export class MembershipChanges {
   applied(index: number, term: number, outcome: ApplyOutcome): void {
     const waiting = this.#waiting.get(index);
     if (waiting === undefined) return;
-    this.#waiting.delete(index);
     if (waiting.term !== term || outcome.type !== "membership") {
-      waiting.reject(
-        new CoracleError("not_proposed", "Leadership changed before the change was replicated."),
-      );
-    } else if (outcome.refused !== undefined) {
+      this.#lost(index);
+      return;
+    }
+    this.#waiting.delete(index);
+    if (outcome.refused !== undefined) {
       waiting.reject(new CoracleError(outcome.refused.code, outcome.refused.message));
     } else {
       waiting.resolve();
     }
+  }
+
+  /** Another entry has taken the place of the change at this index. */
+  #lost(index: number): void {
+    const waiting = this.#waiting.get(index);
+    this.#waiting.delete(index);
+    waiting?.reject(new CoracleError("not_proposed", "Leadership changed before the change was replicated."));
   }
 
   /** Promotes learners that caught up and, where allowed, removes voters that are long dead. Called about once a second. */
@@ -236,6 +243,7 @@ export class MembershipChanges {
           ),
         );
       });
+      this.#lost(index);
       this.#waiting.set(index, {
         term,
         resolve: () => {

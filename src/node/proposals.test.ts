@@ -100,6 +100,20 @@ describe("proposals on the leader", () => {
     assert.equal(ends[0]?.status, "unknown");
   });
 
+  test("end as not proposed when this member proposes at their index again, in a later term", () => {
+    const { proposals, world, ends, submit } = setUp();
+    submit("old");
+    proposals.flush();
+    world.term = 5;
+    world.nextIndex = 10;
+    submit("new");
+    proposals.flush();
+    assert.equal(ends[0]?.status, "not-proposed");
+    proposals.applied(10, 5, { type: "batch", results: results(1) });
+    assert.equal(ends[1]?.status, "done");
+    assert.equal(proposals.inFlight, 0);
+  });
+
   test("wait while leadership is being handed over", () => {
     const { proposals, world, proposed, ends, submit } = setUp();
     world.refuse = true;

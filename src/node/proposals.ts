@@ -1,3 +1,4 @@
+import { assert, present } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import { limits } from "../base/limits.ts";
 import { firstNumber, type Random } from "../base/prng.ts";
@@ -109,11 +110,15 @@ export class Proposals {
         timeMs: this.#context.clock.wallMs(),
         commands: proposals.map((proposal) => proposal.command),
       };
-      const result = this.#context.step({ type: "propose", data: encodeBatch(batch) });
+      const data = encodeBatch(batch);
+      assert(data.length < limits.entryBytesMax, `an entry of ${data.length} bytes does not fit a frame`);
+      const result = this.#context.step({ type: "propose", data });
       // A refusal leaves them queued: leadership may be on its way elsewhere, or the log may drain.
       if (!result.ok) return;
       this.#queued = count === this.#queued.length ? [] : this.#queued.slice(count);
       this.#context.observeBatch(count);
+      // Where this entry stands now, another leader had cut what was proposed here before.
+      this.#lost(result.index);
       this.#pending.set(result.index, { term: result.term, batch, proposals });
     }
   }
@@ -156,19 +161,27 @@ export class Proposals {
   applied(index: number, term: number, outcome: ApplyOutcome): void {
     const pending = this.#pending.get(index);
     if (pending === undefined) return;
-    this.#pending.delete(index);
     if (pending.term !== term || outcome.type !== "batch") {
-      const lost = notProposed(
-        "not_proposed",
-        "Leadership changed before the write was replicated; it took no effect.",
-      );
-      for (const proposal of pending.proposals) proposal.end(lost);
+      this.#lost(index);
       return;
     }
+    this.#pending.delete(index);
     pending.proposals.forEach((proposal, at) => {
-      const result = outcome.results[at];
-      if (result !== undefined) proposal.end({ status: "done", result });
+      const result = present(outcome.results[at], `the result of command ${at} of entry ${index}`);
+      proposal.end({ status: "done", result });
     });
+  }
+
+  /** Another entry has taken the place of what was proposed at this index. */
+  #lost(index: number): void {
+    const pending = this.#pending.get(index);
+    if (pending === undefined) return;
+    this.#pending.delete(index);
+    const lost = notProposed(
+      "not_proposed",
+      "Leadership changed before the write was replicated; it took no effect.",
+    );
+    for (const proposal of pending.proposals) proposal.end(lost);
   }
 
   /** Answers of the leader to forwarded commands. What was not proposed is sent again while there is time. */

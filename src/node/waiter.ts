@@ -1,5 +1,5 @@
 import { CoracleError } from "../base/errors.ts";
-import type { Command, CommandResult } from "../kv/types.ts";
+import type { Command, CommandResult, Compare, KeyRange, Operation } from "../kv/types.ts";
 import type { ForwardOutcome } from "../peer/types.ts";
 
 /**
@@ -44,28 +44,38 @@ export function resultOf(outcome: Outcome): Exclude<CommandResult, { type: "refu
   }
 }
 
-/** The bytes a command adds to a log entry, near enough for limits. */
-export function commandBytes(command: Command): number {
-  const body = command.body;
-  switch (body.type) {
+/** What a field, a head or a number takes beside its bytes, rounded up. */
+const fieldBytes = 16;
+
+/** The bytes a command adds to a log entry: never fewer than it is encoded in. */
+export function commandBytes({ body, idempotencyKey }: Command): number {
+  // A character of the key takes three bytes of UTF-8 at most.
+  const keyBytes = fieldBytes + 3 * (idempotencyKey?.length ?? 0);
+  return keyBytes + (body.type === "compact" ? 2 * fieldBytes : operationBytes(body));
+}
+
+function operationBytes(operation: Operation): number {
+  switch (operation.type) {
     case "put":
-      return 32 + body.key.length + body.value.length;
+      return 8 * fieldBytes + operation.key.length + operation.value.length;
     case "delete":
-      return 32 + body.key.length + (body.end?.length ?? 0);
-    case "compact":
-      return 32;
-    case "txn":
-      return operationsBytes(body.success) + operationsBytes(body.failure) + body.compare.length * 64 + 32;
+    case "range":
+      return 12 * fieldBytes + rangeBytes(operation);
+    case "txn": {
+      let bytes = 4 * fieldBytes;
+      for (const compare of operation.compare) bytes += compareBytes(compare);
+      for (const inner of operation.success) bytes += operationBytes(inner);
+      for (const inner of operation.failure) bytes += operationBytes(inner);
+      return bytes;
+    }
   }
 }
 
-type Operations = Extract<Command["body"], { type: "txn" }>["success"];
+function compareBytes(compare: Compare): number {
+  const operand = typeof compare.operand === "number" ? 0 : compare.operand.length;
+  return 6 * fieldBytes + rangeBytes(compare) + operand;
+}
 
-function operationsBytes(operations: Operations): number {
-  let bytes = 0;
-  for (const operation of operations) {
-    if (operation.type === "range") bytes += 64 + operation.key.length;
-    else bytes += commandBytes({ body: operation });
-  }
-  return bytes;
+function rangeBytes({ key, end }: KeyRange): number {
+  return key.length + (end?.length ?? 0);
 }
