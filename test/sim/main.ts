@@ -98,6 +98,7 @@ async function search(): Promise<number> {
   const startMs = performance.now();
   const minutes = values.minutes === undefined ? Number.POSITIVE_INFINITY : Number(values.minutes);
   const show = progressLine(startMs);
+  let told = 0;
   const totals = await searchParallel({
     first,
     last,
@@ -105,7 +106,12 @@ async function search(): Promise<number> {
     stopAtFailure: values["keep-going"] !== true,
     ...(values.mutant === undefined ? {} : { mutant: values.mutant }),
     ...(values.processes === undefined ? {} : { processes: Number(values.processes) }),
-    progress: show,
+    progress: (found) => {
+      for (const { seed, checker } of found.failures.slice(told))
+        console.log(`seed ${seed} fails: ${checker}`);
+      told = found.failures.length;
+      show(found);
+    },
   });
   show(totals, true);
   printCoverage(totals.coverage);

@@ -12,8 +12,8 @@ export interface LocalRead {
   readonly calledUs: number;
   /** How old the answer may be: 0 for a linearizable read, `undefined` for any age. */
   readonly staleMs: number | undefined;
-  /** How fast the clock of the member ran that measured the age. */
-  readonly clockRate: number;
+  /** How slowly the clock of the member ever ran that measured the age; 1 is true time. */
+  readonly slowestRate: number;
 }
 
 /**
@@ -29,7 +29,7 @@ export class LocalReads {
     this.#history = history;
   }
 
-  check({ who, request, result, calledUs, askedUs, staleMs, clockRate }: LocalRead): void {
+  check({ who, request, result, calledUs, askedUs, staleMs, slowestRate }: LocalRead): void {
     const found = result.keys.map(keyText).join();
     const expected = this.#committed.model.read(request, result.revision).map(keyText).join();
     if (found !== expected) {
@@ -40,7 +40,7 @@ export class LocalReads {
     }
     if (staleMs === undefined) return;
     // The member's clock may have been slower than true time while it measured.
-    const allowedUs = staleMs === 0 ? 0 : (staleMs * 1000) / Math.min(1, clockRate) + 1000;
+    const allowedUs = staleMs === 0 ? 0 : (staleMs * 1000) / slowestRate + 1000;
     const sinceUs = staleMs === 0 ? calledUs : askedUs - allowedUs;
     const known = this.#history.revisionKnownAt(sinceUs);
     if (result.revision >= known) return;

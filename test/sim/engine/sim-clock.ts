@@ -10,6 +10,7 @@ export interface Executor {
 export class MachineClock {
   readonly #scheduler: Scheduler;
   #rate = 1;
+  #slowestRate = 1;
   #baseUs = 0;
   #baseMs: number;
   /** What an operator or NTP did to the wall clock. */
@@ -21,15 +22,16 @@ export class MachineClock {
     this.wallOffsetMs = options.wallOffsetMs;
   }
 
-  /** How fast it runs; 1 is true time. */
-  get rate(): number {
-    return this.#rate;
+  /** How slowly it ever ran; 1 is true time. */
+  get slowestRate(): number {
+    return this.#slowestRate;
   }
 
   setRate(rate: number): void {
     this.#baseMs = this.nowMs();
     this.#baseUs = this.#scheduler.nowUs;
     this.#rate = rate;
+    this.#slowestRate = Math.min(this.#slowestRate, rate);
   }
 
   nowMs(): number {

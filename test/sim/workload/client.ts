@@ -1,6 +1,6 @@
 import { CoracleError } from "../../../src/base/errors.ts";
 import type { Random } from "../../../src/base/prng.ts";
-import type { Command } from "../../../src/kv/types.ts";
+import type { Command, RangeResult } from "../../../src/kv/types.ts";
 import type { LocalReads } from "../checkers/local-reads.ts";
 import type { StoreOutput } from "../checkers/store-model.ts";
 import { between, chance, latency, pick } from "../engine/streams.ts";
@@ -164,7 +164,7 @@ export class Client {
           ? ({ mode: "serializable", maxStaleMs } as const)
           : ({ mode: "serializable" } as const);
     const askedUs = this.#options.world.scheduler.nowUs;
-    process.node.range(request, consistency).then((result) => {
+    const served = (result: RangeResult): void => {
       const output = { succeeded: true, revision: result.revision, results: [result.keys.map(seenOf)] };
       localReads.check({
         who: process.host.name,
@@ -173,10 +173,11 @@ export class Client {
         askedUs,
         calledUs: operation.calledUs,
         staleMs: plan.way === "linearizable" ? 0 : plan.way === "bounded" ? maxStaleMs : undefined,
-        clockRate: process.host.clock.rate,
+        slowestRate: process.host.clock.slowestRate,
       });
       answer({ type: "done", output });
-    }, failed);
+    };
+    process.node.range(request, consistency).then(served, failed).catch(noteError);
   }
 
   #failure(error: unknown, plan: Plan): Attempt {
@@ -234,6 +235,11 @@ export class Client {
 function broken(checker: string, message: string): Attempt {
   new Violation(checker, message).note();
   return { type: "unknown" };
+}
+
+/** A violation is known from its making on; anything else is one, too. */
+function noteError(error: unknown): void {
+  if (!(error instanceof Violation)) broken("uncaught", String(error));
 }
 
 interface Work {
