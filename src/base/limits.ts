@@ -18,6 +18,8 @@ export const limits = {
   batchCommandsMax: 1024,
   /** One frame on a peer connection. Above a batch whose only command has the largest value. */
   frameBytesMax: 16 * 1024 * 1024,
+  /** Answers to forwarded commands in one message; a larger one leaves its key-values out. */
+  forwardResultBytesMax: 8 * 1024 * 1024,
   /** One log entry, encoded: with its message around it it fits a frame. */
   entryBytesMax: 15 * 1024 * 1024,
   /** Bytes that may wait to be written to one peer before messages to it are dropped. */

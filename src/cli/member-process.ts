@@ -7,6 +7,7 @@ import { CoracleError, messageOf } from "../base/errors.ts";
 import { randomId, seededRandom } from "../base/prng.ts";
 import { isLoopbackHost } from "../config/address.ts";
 import type { ServeConfig } from "../config/serve-config.ts";
+import { pause } from "../discovery/ask.ts";
 import { type BootstrapDesk, bootstrapRequests } from "../discovery/bootstrap-desk.ts";
 import type { StateMachine } from "../kv/state-machine.ts";
 import { createNodeMetrics, latencyHistogram } from "../node/metrics.ts";
@@ -35,6 +36,9 @@ import {
 } from "./member-start.ts";
 
 const log = getLogger(["coracle", "start"]);
+
+/** How soon a change of addresses is told again when that did not succeed. */
+const tellAgainMs = 1000;
 
 interface OpenData {
   readonly identity: Identity;
@@ -67,6 +71,8 @@ export class MemberProcess {
   #files: StateFiles | undefined;
   #state: StateMachine | undefined;
   #node: Node | undefined;
+  /** It left by its own wish: its removal is no failure. */
+  #left = false;
   #answer: (request: Request) => Response | Promise<Response> = notYet;
 
   constructor(config: ServeConfig, onEnd: (reason: EndReason) => void) {
@@ -95,7 +101,9 @@ export class MemberProcess {
     peers.setIdentity({ clusterId: identity.clusterId, memberId: identity.memberId });
     node.start();
     const app = createApp({
-      service: memberService(node, identity, () => this.#onEnd({ kind: "left" })),
+      service: memberService(node, identity, () => {
+        this.#left = true;
+      }),
       info: { version: buildInfo.version, commit: buildInfo.commit, startedAtMs: this.#startedAtMs },
       metrics: this.#registry,
       limits: { valueBytesMax: this.#config.valueBytesMax },
@@ -190,7 +198,7 @@ export class MemberProcess {
       },
       observeRoundTrip: (_member, milliseconds) => observe(milliseconds),
       onRefused: (refused) => {
-        if (refused.reason === "removed") this.#onEnd({ kind: "removed" });
+        if (refused.reason === "removed") this.#node?.refusedAsRemoved(refused.member);
       },
     });
     this.#peers = peers;
@@ -208,6 +216,7 @@ export class MemberProcess {
     return new Node({
       identity,
       options: this.#config,
+      peerAddress: this.#config.advertisePeer,
       build: buildInfo,
       clock: systemClock,
       random: seededRandom(randomId()),
@@ -218,7 +227,7 @@ export class MemberProcess {
       newId: randomId,
       metrics: createNodeMetrics(this.#registry, figures),
       onFatal: (error) => this.#onEnd({ kind: "failed", error }),
-      onRemoved: () => this.#onEnd({ kind: "removed" }),
+      onRemoved: () => this.#onEnd({ kind: this.#left ? "left" : "removed" }),
     });
   }
 
@@ -256,15 +265,18 @@ export class MemberProcess {
   /** After a restart with other addresses, the others learn them from the log. */
   async #tellAddresses(node: Node, identity: Identity): Promise<void> {
     const { advertisePeer: peerAddress, advertiseClient } = this.#config;
-    const known = node.cluster.members().find(({ id }) => id === identity.memberId);
-    if (known === undefined) return;
-    if (known.peerAddress === peerAddress && known.clientUrls.join() === advertiseClient) return;
-    try {
-      await node.cluster.updateMember({ ...known, peerAddress, clientUrls: [advertiseClient] });
-    } catch (error) {
-      log.warn("The new addresses of this member could not be told to the cluster: {reason}", {
-        reason: messageOf(error),
-      });
+    while (!this.#stopping.signal.aborted) {
+      const known = node.cluster.members().find(({ id }) => id === identity.memberId);
+      if (known === undefined) return;
+      if (known.peerAddress === peerAddress && known.clientUrls.join() === advertiseClient) return;
+      try {
+        await node.cluster.updateMember({ ...known, peerAddress, clientUrls: [advertiseClient] });
+      } catch (error) {
+        log.warn("The new addresses of this member could not be told to the cluster yet: {reason}", {
+          reason: messageOf(error),
+        });
+        await pause(systemClock, tellAgainMs, this.#stopping.signal);
+      }
     }
   }
 }

@@ -1,8 +1,9 @@
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import * as v from "valibot";
 import { CoracleError, messageOf } from "../base/errors.ts";
 import { bootstrapPlanSchema } from "../wire/requests.ts";
+import { syncFolder, writeDurably } from "./durable-file.ts";
 
 const stateSchema = v.strictObject({
   version: v.literal(1),
@@ -50,30 +51,11 @@ export class BootstrapFile implements BootstrapStore {
   }
 
   save(record: BootstrapRecord): void {
-    const draft = `${this.#path}.new`;
-    const file = openSync(draft, "w", 0o600);
-    try {
-      writeSync(file, `${JSON.stringify({ version: 1, ...record }, null, 2)}\n`);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(draft, this.#path);
-    syncFolder(dirname(this.#path));
+    writeDurably(this.#path, `${JSON.stringify({ version: 1, ...record }, null, 2)}\n`);
   }
 
   clear(): void {
     rmSync(this.#path, { force: true });
     syncFolder(dirname(this.#path));
-  }
-}
-
-/** A rename is durable once its folder is. */
-function syncFolder(path: string): void {
-  const folder = openSync(path, "r");
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
   }
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { closeSync, fchmodSync, fsyncSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { CoracleError, messageOf } from "../base/errors.ts";
+import { writeDurably } from "./durable-file.ts";
 
 /** A token shorter than this could be guessed. */
 const lengthMin = 16;
@@ -17,15 +18,8 @@ export function makeToken(): string {
  */
 export function writeTokenFile(path: string, token: string): void {
   try {
-    const file = openSync(path, "wx", 0o600);
-    try {
-      // The mode given to open is cut by the umask, never widened; this makes it certain.
-      fchmodSync(file, 0o600);
-      writeSync(file, `${token}\n`);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
+    if (existsSync(path)) throw new Error("it exists already");
+    writeDurably(path, `${token}\n`);
   } catch (error) {
     throw new CoracleError(
       "config_invalid",

@@ -56,6 +56,7 @@ function setUp() {
     applied: (entries) => {
       for (const { index } of entries) told.push(index);
     },
+    undone: () => {},
     observeApplyMs: () => {},
     fatal: (error) => fatal.push(error),
   });

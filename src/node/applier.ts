@@ -22,6 +22,8 @@ export interface ApplierHooks {
   /** The batch of an entry that this member proposed itself, which so needs no decoding. */
   proposedBatch(index: number, term: number): Batch | undefined;
   applied(entries: readonly Entry[], outcomes: readonly ApplyOutcome[]): void;
+  /** What was applied last is undone for now: the state is older than it was. */
+  undone(): void;
   observeApplyMs(milliseconds: number): void;
   fatal(error: unknown): void;
 }
@@ -168,6 +170,7 @@ export class Applier {
 
   /** The transaction was rolled back. Some reasons end by themselves; anything else is a bug or damage, and stops the member. */
   #failed(error: unknown): void {
+    if (this.#open.length > 0) this.#hooks.undone();
     this.#queue = [...this.#open, ...this.#queue];
     this.#open = [];
     this.#openBytes = 0;

@@ -44,6 +44,7 @@ export interface ClusterContext {
   readonly build: BuildInfo;
   stopping(): boolean;
   introduce(member: PeerEndpoint): void;
+  readonly peerAddress: string | undefined;
   readonly requestTimeoutMs: number;
 }
 
@@ -83,7 +84,7 @@ export class Cluster {
   introduceTo(member: MemberId): void {
     const own = this.members().find(({ id }) => id === this.#context.self);
     if (own === undefined) return;
-    const body = { name: own.name, address: own.peerAddress };
+    const body = { name: own.name, address: this.#context.peerAddress ?? own.peerAddress };
     this.#requests.ask(member, "introduce", body, this.#context.requestTimeoutMs).catch((error: unknown) => {
       log.debug("Member {member} did not take the introduction: {reason}", {
         member,

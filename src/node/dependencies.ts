@@ -12,6 +12,8 @@ import type { SnapshotCarrier, StateStore } from "./state-store.ts";
 export interface NodeDependencies {
   readonly identity: Identity;
   readonly options: NodeOptions;
+  /** `host:port` at which this member is reached now, if that is not what the membership says. */
+  readonly peerAddress?: string;
   readonly build: BuildInfo;
   readonly clock: Clock;
   readonly random: Random;

@@ -1,11 +1,15 @@
+import { limits } from "../base/limits.ts";
 import type { ForwardOutcome, PeerMessage } from "../peer/types.ts";
 import type { MemberId } from "../raft/types.ts";
+import { abridgedOutcome, outcomeBytes } from "./result-size.ts";
 
-/** Ends of commands that other members forwarded to this one; those of a turn go as one message a member. */
+type Numbered = readonly [number, ForwardOutcome];
+
+/** Ends of commands that other members forwarded to this one; those of a turn go together, a member at a time. */
 export class ForwardReplies {
   readonly #send: (to: MemberId, message: PeerMessage) => boolean;
   readonly #wake: () => void;
-  readonly #waiting = new Map<MemberId, [number, ForwardOutcome][]>();
+  readonly #waiting = new Map<MemberId, Numbered[]>();
 
   constructor(send: (to: MemberId, message: PeerMessage) => boolean, wake: () => void) {
     this.#send = send;
@@ -19,10 +23,32 @@ export class ForwardReplies {
     this.#wake();
   }
 
-  /** An answer that cannot be sent is dropped: the asker then sees its connection break, and reports "unknown". */
+  /**
+   * Sends what waits, in messages that fit a frame. Without a connection an answer is dropped: the
+   * asker has seen it break, and reported "unknown".
+   */
   flush(): void {
     if (this.#waiting.size === 0) return;
-    for (const [to, outcomes] of this.#waiting) this.#send(to, { type: "forward-result", outcomes });
+    for (const [to, outcomes] of this.#waiting) {
+      for (const portion of portions(outcomes)) this.#send(to, { type: "forward-result", outcomes: portion });
+    }
     this.#waiting.clear();
   }
+}
+
+function portions(outcomes: readonly Numbered[]): Numbered[][] {
+  const found: Numbered[][] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const [number, outcome] of outcomes) {
+    const whole = outcomeBytes(outcome);
+    const told = whole > limits.forwardResultBytesMax ? abridgedOutcome(outcome) : outcome;
+    const size = told === outcome ? whole : outcomeBytes(told);
+    bytes += size;
+    if (bytes > limits.forwardResultBytesMax) {
+      found.push([]);
+      bytes = size;
+    }
+    found.at(-1)?.push([number, told]);
+  }
+  return found;
 }

@@ -19,6 +19,7 @@ import { Applier } from "./applier.ts";
 import { Cluster } from "./cluster.ts";
 import type { Consistency, NodeDependencies } from "./dependencies.ts";
 import { RaftDriver } from "./driver.ts";
+import { Farewell } from "./farewell.ts";
 import { ForwardReplies } from "./forward-replies.ts";
 import { LogKeeper } from "./log-keeper.ts";
 import { MembershipChanges } from "./membership.ts";
@@ -65,7 +66,7 @@ export class Node implements TransportEvents {
   #stopping = false;
   #stopped = false;
   #lastLeader: MemberId = nobody;
-  #removedSeen = false;
+  readonly #farewell: Farewell;
 
   constructor(deps: NodeDependencies) {
     this.#deps = deps;
@@ -94,6 +95,7 @@ export class Node implements TransportEvents {
     this.#applier = new Applier(deps.state, clock, {
       proposedBatch: (index, term) => this.#proposals.proposedBatch(index, term),
       applied: (entries, outcomes) => this.#applied(entries, outcomes),
+      undone: () => this.#reads.forgetFreshness(),
       observeApplyMs: this.#metrics.applyMs,
       fatal: (error) => this.#fatal(error),
     });
@@ -105,6 +107,12 @@ export class Node implements TransportEvents {
       retryAfterMs: Math.max(2 * options.heartbeatMs, 100),
     });
     this.#peers = new PeerSet({ self, clock, transport });
+    this.#farewell = new Farewell({
+      clock,
+      electionMs: options.electionMs,
+      others: () => this.#peers.others.map(({ id }) => id),
+      end: deps.onRemoved,
+    });
     this.#replies = new ForwardReplies(common.send, common.wake);
     this.#snapshots = new SnapshotTransfers({
       self,
@@ -137,6 +145,7 @@ export class Node implements TransportEvents {
       build: deps.build,
       stopping: () => this.#stopping,
       introduce: (member) => this.#peers.introduce(member),
+      peerAddress: deps.peerAddress,
     });
   }
 
@@ -279,6 +288,11 @@ export class Node implements TransportEvents {
     }
   }
 
+  /** Another member proved itself, and refuses this one as removed. */
+  refusedAsRemoved(by: MemberId): void {
+    this.#farewell.refusedBy(by);
+  }
+
   /** Commits what is applied, for whoever looks at the state's files from outside. */
   settle(): void {
     this.#guard(() => this.#applier.commit());
@@ -313,8 +327,7 @@ export class Node implements TransportEvents {
   }
 
   figures(): NodeFigures {
-    const raft = this.#driver.raft;
-    const status = raft.status();
+    const status = this.#driver.raft.status();
     const size = this.#deps.log.size();
     return {
       isLeader: status.role === "leader",
@@ -443,10 +456,7 @@ export class Node implements TransportEvents {
     const membership = this.#state.membership();
     this.#peers.update(membership);
     log.debug("Members now: {members}.", { members: membership.members.map((member) => member.name) });
-    if (membership.removed.includes(this.#deps.identity.memberId) && !this.#removedSeen) {
-      this.#removedSeen = true;
-      this.#deps.onRemoved();
-    }
+    if (membership.removed.includes(this.#deps.identity.memberId)) this.#farewell.removed();
   }
 
   async #install(snapshot: SnapshotMeta): Promise<void> {
@@ -463,11 +473,10 @@ export class Node implements TransportEvents {
   }
 
   #noticeLeader(): void {
-    const leader = this.#driver.raft.leader;
+    const { leader, term } = this.#driver.raft;
     if (leader === this.#lastLeader) return;
     this.#lastLeader = leader;
     this.#metrics.leaderChanged();
-    const term = this.#driver.raft.term;
     if (leader === nobody) log.info("No leader is known in term {term}.", { term });
     else log.info("{leader} leads in term {term}.", { leader: this.#peers.nameOf(leader), term });
   }

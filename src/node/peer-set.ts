@@ -42,24 +42,30 @@ export class PeerSet {
   }
 
   update(membership: Membership): void {
-    const before = this.#others;
+    const earlier = this.#others;
     this.#membership = membership;
     this.#others = membership.members.filter(({ id }) => id !== this.#context.self);
-    for (const member of before) {
+    for (const member of earlier) {
       if (!this.#others.some(({ id }) => id === member.id)) this.#sayFarewell(member);
     }
+    // What the membership says anew is newer than what a member said of itself before.
     for (const id of this.#guests.keys()) {
-      if (this.#others.some((other) => other.id === id) || membership.removed.includes(id))
-        this.#guests.delete(id);
+      const before = earlier.find((other) => other.id === id)?.peerAddress;
+      const now = this.#others.find((other) => other.id === id)?.peerAddress;
+      if (now !== before || membership.removed.includes(id)) this.#guests.delete(id);
     }
     this.#connect();
   }
 
-  /** An authenticated member of the cluster says where it can be reached. */
+  /**
+   * An authenticated member of the cluster says where it can be reached: one that the membership does
+   * not name yet, or one that came back at another address and cannot tell before it is heard.
+   */
   introduce(guest: PeerEndpoint): void {
-    const known = this.#others.some(({ id }) => id === guest.id) || guest.id === this.#context.self;
+    const known = this.#others.find(({ id }) => id === guest.id);
     const removed = this.#membership?.removed.includes(guest.id) === true;
-    if (known || removed || this.#guests.size >= limits.membersMax) return;
+    if (removed || guest.id === this.#context.self || known?.peerAddress === guest.address) return;
+    if (this.#guests.size >= limits.membersMax && !this.#guests.has(guest.id)) return;
     this.#guests.set(guest.id, guest);
     this.#connect();
   }
@@ -76,8 +82,11 @@ export class PeerSet {
     const { transport } = this.#context;
     const removed = this.#membership?.removed ?? [];
     transport.setRemoved(removed.filter((id) => !this.#leaving.has(id)));
-    const members = [...this.#others, ...this.#leaving.values()];
-    const endpoints = members.map(({ id, name, peerAddress }) => ({ id, name, address: peerAddress }));
-    transport.setPeers([...endpoints, ...this.#guests.values()]);
+    const endpoints = new Map<MemberId, PeerEndpoint>();
+    for (const { id, name, peerAddress } of [...this.#others, ...this.#leaving.values()]) {
+      endpoints.set(id, { id, name, address: peerAddress });
+    }
+    for (const guest of this.#guests.values()) endpoints.set(guest.id, guest);
+    transport.setPeers([...endpoints.values()]);
   }
 }

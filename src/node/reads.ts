@@ -96,6 +96,11 @@ export class Reads {
     await this.current();
   }
 
+  /** The state went back: it is not known to be current any more. */
+  forgetFreshness(): void {
+    this.#freshAtMs = Number.NEGATIVE_INFINITY;
+  }
+
   /** Asks for one confirmation for everything queued; called once a turn. */
   flush(): void {
     if (this.#queued.length === 0 || this.#context.leader() === nobody) return;

@@ -22,9 +22,9 @@ const depthMax = 130;
 
 export const resultLayouts = [
   "key value = [key bytes, value bytes, create uint, mod uint, version uint, lease uint]",
-  "put = [1, revision uint, null | key value]",
-  "delete = [2, revision uint, deleted uint, [key value]]",
-  "range = [3, revision uint, [key value], count uint, more boolean]",
+  "put = [1, revision uint, null | key value, abridged boolean]",
+  "delete = [2, revision uint, deleted uint, [key value], abridged boolean]",
+  "range = [3, revision uint, [key value], count uint, more boolean, abridged boolean]",
   "txn = [4, revision uint, succeeded boolean, [result]]",
   "compact = [5, revision uint]",
   "refused = [7, code text, message text]",
@@ -72,11 +72,25 @@ function resultItems(result: CommandResult): unknown[] {
         code.put,
         result.revision,
         result.previous === undefined ? null : keyValueItems(result.previous),
+        result.abridged === true,
       ];
     case "delete":
-      return [code.delete, result.revision, result.deleted, result.previous.map(keyValueItems)];
+      return [
+        code.delete,
+        result.revision,
+        result.deleted,
+        result.previous.map(keyValueItems),
+        result.abridged === true,
+      ];
     case "range":
-      return [code.range, result.revision, result.keys.map(keyValueItems), result.count, result.more];
+      return [
+        code.range,
+        result.revision,
+        result.keys.map(keyValueItems),
+        result.count,
+        result.more,
+        result.abridged === true,
+      ];
     case "txn":
       return [code.txn, result.revision, result.succeeded, result.responses.map(resultItems)];
     case "compact":
@@ -102,27 +116,30 @@ function readResult(item: unknown): CommandResult {
 function readOperationResult(items: Items, depth: number): OperationResult {
   switch (items[0]) {
     case code.put: {
-      expectItems(items, 3);
+      expectItems(items, 4);
       const revision = uintItem(items[1]);
-      if (items[2] === null) return { type: "put", revision };
-      return { type: "put", revision, previous: readKeyValue(items[2]) };
+      const abridged = abridgedItem(items[3]);
+      if (items[2] === null) return { type: "put", revision, ...abridged };
+      return { type: "put", revision, previous: readKeyValue(items[2]), ...abridged };
     }
     case code.delete:
-      expectItems(items, 4);
+      expectItems(items, 5);
       return {
         type: "delete",
         revision: uintItem(items[1]),
         deleted: uintItem(items[2]),
         previous: listItem(items[3], readKeyValue),
+        ...abridgedItem(items[4]),
       };
     case code.range:
-      expectItems(items, 5);
+      expectItems(items, 6);
       return {
         type: "range",
         revision: uintItem(items[1]),
         keys: listItem(items[2], readKeyValue),
         count: uintItem(items[3]),
         more: booleanItem(items[4]),
+        ...abridgedItem(items[5]),
       };
     case code.txn:
       expectItems(items, 4);
@@ -136,6 +153,10 @@ function readOperationResult(items: Items, depth: number): OperationResult {
     default:
       throw new WireError("an array is no known kind of result");
   }
+}
+
+function abridgedItem(item: unknown): { readonly abridged?: true } {
+  return booleanItem(item) ? { abridged: true } : {};
 }
 
 function keyValueItems(pair: KeyValue): unknown[] {
