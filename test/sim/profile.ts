@@ -1,4 +1,5 @@
 import type { NodeOptions } from "../../src/node/options.ts";
+import type { RaftLimits } from "../../src/raft/options.ts";
 import { between, chance, pick, stream } from "./engine/streams.ts";
 
 /** What a seed decides about the cluster before anything happens. */
@@ -16,6 +17,8 @@ export interface Profile {
   readonly silenceMs: number;
   readonly snapshotChunkBytes: number;
   readonly node: NodeOptions;
+  /** Bounds of the core, small now and then: what takes one message otherwise takes many. */
+  readonly raft: Pick<RaftLimits, "appendEntriesMax" | "appendsInFlightMax" | "readRoundsInFlightMax">;
   /** A minority of the voters stays down while the others must make progress. */
   readonly minorityStaysDown: boolean;
 }
@@ -37,6 +40,11 @@ export function profileOf(seed: number): Profile {
     silenceMs: pick(random, [600, 1500, 3000]),
     snapshotChunkBytes: pick(random, [4, 16, 64]) * 1024,
     minorityStaysDown: chance(random, 0.3),
+    raft: {
+      appendEntriesMax: pick(random, [1, 2, 1024, 1024]),
+      appendsInFlightMax: pick(random, [1, 3, 128, 128]),
+      readRoundsInFlightMax: pick(random, [1, 2]),
+    },
     node: {
       heartbeatMs,
       electionMs: heartbeatMs * 10,

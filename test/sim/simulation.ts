@@ -1,4 +1,5 @@
 import type { MemberRecord } from "../../src/base/members.ts";
+import { raftLimits } from "../../src/raft/options.ts";
 import type { MemberId } from "../../src/raft/types.ts";
 import { Checks } from "./checkers/checks.ts";
 import { checkHistory } from "./checkers/history-checks.ts";
@@ -83,6 +84,8 @@ class Simulation implements World {
 
   constructor({ seed, faults, print }: RunOptions) {
     this.profile = profileOf(seed);
+    // The node leaves them as they are, so the defaults are set anew for each seed.
+    Object.assign(raftLimits, this.profile.raft);
     this.#faults = faults ?? faultsOf(seed);
     this.#ids = stream(seed, "ids");
     const { scheduler, coverage, profile } = this;

@@ -2,12 +2,14 @@ import type { MemberRecord } from "../../../src/base/members.ts";
 import type { StateMachine } from "../../../src/kv/state-machine.ts";
 import type { Command } from "../../../src/kv/types.ts";
 import type { PeerMessage } from "../../../src/peer/types.ts";
+import type { RaftStatus } from "../../../src/raft/types.ts";
 import type { Coverage } from "../engine/coverage.ts";
 import type { Trace } from "../engine/trace.ts";
 import { SimulatedCrash, Violation } from "../engine/violation.ts";
 import type { MemberProcess } from "../members/process.ts";
 import { CommittedLog } from "./committed-log.ts";
 import { RaftPromises } from "./raft-promises.ts";
+import { checkCampaignRule, checkCommitRule } from "./raft-rules.ts";
 
 /** What must hold after every step of every member. A new checker of this kind is called from here. */
 export class Checks {
@@ -15,7 +17,7 @@ export class Checks {
   readonly #promises: RaftPromises;
   readonly #coverage: Coverage;
   readonly #trace: Trace;
-  readonly #seen = new WeakMap<MemberProcess, { commit: number; applied: number; term: number }>();
+  readonly #seen = new WeakMap<MemberProcess, RaftStatus>();
 
   constructor(options: {
     readonly coverage: Coverage;
@@ -62,24 +64,14 @@ export class Checks {
 
   /** After each event that a member worked off. */
   afterStep(process: MemberProcess): void {
-    const { role, commit, applied, term, lastIndex, conf, id } = process.node.raftStatus();
+    const now = process.node.raftStatus();
     const before = this.#seen.get(process);
-    if (before === undefined) {
-      this.#seen.set(process, { commit, applied, term });
-      return;
-    }
-    if (commit < before.commit || applied < before.applied || term < before.term) {
-      throw new Violation(
-        "monotonic",
-        `${process.host.name} went back from commit ${before.commit}, applied ${before.applied}, term ${before.term} to ${commit}, ${applied}, ${term}`,
-      );
-    }
-    if (applied > commit || commit > lastIndex) {
-      throw new Violation(
-        "order of indexes",
-        `${process.host.name} has applied ${applied}, commit ${commit}, last ${lastIndex}`,
-      );
-    }
+    this.#seen.set(process, now);
+    if (before === undefined) return;
+    checkOrder(process, before, now);
+    checkCommitRule(process, before, now);
+    checkCampaignRule(process, before, now);
+    const { role, term, conf, id } = now;
     if (term > before.term) {
       this.#trace.note(
         "term",
@@ -92,8 +84,21 @@ export class Checks {
     if (role === "leader" && conf.voters.length === 1 && conf.voters[0] === id) {
       this.#coverage.add("raft: lone leader at work");
     }
-    before.commit = commit;
-    before.applied = applied;
-    before.term = term;
+  }
+}
+
+function checkOrder({ host }: MemberProcess, before: RaftStatus, now: RaftStatus): void {
+  const { commit, applied, term, lastIndex } = now;
+  if (commit < before.commit || applied < before.applied || term < before.term) {
+    throw new Violation(
+      "monotonic",
+      `${host.name} went back from commit ${before.commit}, applied ${before.applied}, term ${before.term} to ${commit}, ${applied}, ${term}`,
+    );
+  }
+  if (applied > commit || commit > lastIndex) {
+    throw new Violation(
+      "order of indexes",
+      `${host.name} has applied ${applied}, commit ${commit}, last ${lastIndex}`,
+    );
   }
 }

@@ -4,6 +4,7 @@ import type { Coverage } from "../engine/coverage.ts";
 import { Violation } from "../engine/violation.ts";
 import type { MemberProcess } from "../members/process.ts";
 import type { CommittedLog } from "./committed-log.ts";
+import { checkChangeRule } from "./raft-rules.ts";
 
 /** What is durable of a member's log, as its disk reported it. */
 interface Durable {
@@ -38,6 +39,7 @@ export class RaftPromises {
     const write = log.write.bind(log);
     log.write = (request, stored) => {
       this.#cutBack(durable, request);
+      checkChangeRule(process, request);
       const last = { last: request.entries[request.entries.length - 1]?.index };
       durable.pending.push(last);
       write(request, (error) => {
