@@ -79,6 +79,12 @@ export class Core {
   /** Entries up to here were given out to be applied. */
   handedOut: number;
   applied: number;
+  /**
+   * A committed membership change of which nobody hears before this member's commit index is durable
+   * that far. Otherwise a removed member could hear of it and end, while the one that stays forgets
+   * it in a crash and waits for the other's vote for ever.
+   */
+  guardedIndex = 0;
   conf: ConfState;
   /** The entry or snapshot that `conf` comes from. */
   confIndex: number;
@@ -168,15 +174,24 @@ export class Core {
     if (index > last) {
       assert(false, `commit index ${index} is beyond the log's end ${last}: acknowledged entries are gone`);
     }
+    const before = this.commit;
     this.commit = index;
     const leadership = this.leadership;
     if (!leadership) return;
+    const change = leadership.pendingConfIndex;
+    if (change > before && change <= index) this.guardedIndex = change;
     leadership.sendPending = true;
     const { uncommitted } = leadership;
     for (let first = uncommitted[0]; first && first.index <= index; first = uncommitted[0]) {
       leadership.uncommittedBytes -= first.bytes;
       uncommitted.shift();
     }
+  }
+
+  /** The commit index that others may hear of. */
+  get announcedCommit(): number {
+    if (this.guardedIndex <= this.log.durable.commit) return this.commit;
+    return Math.min(this.commit, this.guardedIndex - 1);
   }
 
   /** Appends an entry of the leader's own term. */

@@ -1,4 +1,4 @@
-import { assert, present } from "../base/assert.ts";
+import { assert } from "../base/assert.ts";
 import type { Core } from "./core.ts";
 import { tally } from "./quorum.ts";
 import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate } from "./roles.ts";
@@ -136,8 +136,8 @@ export function refuseVote(core: Core, { from, pre }: VoteRequest): void {
     term: core.term,
     pre,
     granted: false,
-    commit: core.commit,
-    commitTerm: present(core.log.term(core.commit), "the term of the last committed entry"),
+    commit: core.announcedCommit,
+    commitTerm: core.log.term(core.announcedCommit) ?? 0,
   });
 }
 

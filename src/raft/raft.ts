@@ -122,9 +122,7 @@ export class Raft {
       case "propose-conf-change":
         return this.#propose(entryKind.confChange, event.data);
       case "stored":
-        core.log.stored(event.writeId);
-        countOwnVote(core);
-        if (core.leadership) commitByQuorum(core, core.leadership);
+        this.#stored(event.writeId);
         return undefined;
       case "applied":
         this.#applied(event.index);
@@ -171,6 +169,16 @@ export class Raft {
     const entry = core.appendOwn(leadership, kind, data);
     if (kind === entryKind.confChange) leadership.pendingConfIndex = entry.index;
     return undefined;
+  }
+
+  #stored(writeId: number): void {
+    const core = this.#core;
+    const announced = core.announcedCommit;
+    core.log.stored(writeId);
+    countOwnVote(core);
+    if (!core.leadership) return;
+    commitByQuorum(core, core.leadership);
+    if (core.announcedCommit > announced) core.leadership.sendPending = true;
   }
 
   #applied(index: number): void {

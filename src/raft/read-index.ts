@@ -65,7 +65,7 @@ export function startReadRound(core: Core, leadership: Leadership): void {
       from: core.id,
       to: progress.member,
       term: core.term,
-      commit: Math.min(progress.match, core.commit),
+      commit: Math.min(progress.match, core.announcedCommit),
       readRound: round.round,
     });
   }

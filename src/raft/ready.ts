@@ -60,7 +60,7 @@ function hardStateMoved({ written, term, votedFor, commit }: Core): boolean {
 function takeWrite(core: Core) {
   const { written, log } = core;
   const voteMoved = written.term !== core.term || written.votedFor !== core.votedFor;
-  const mustSync = voteMoved || log.hasUnwritten;
+  const mustSync = voteMoved || log.hasUnwritten || core.guardedIndex > written.commit;
   const commitMoved = written.commit !== core.commit;
   // Messages that wait for durability must not wait for a write that nobody needs to sync: the
   // commit index goes with the next `Ready` then.

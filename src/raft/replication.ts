@@ -40,7 +40,7 @@ function sendAppend(core: Core, progress: Progress, probing: boolean): number {
         Math.min(core.log.lastIndex + 1, progress.next + core.limits.appendEntriesMax),
         core.limits.appendBytesMax,
       );
-  if (entries.length === 0 && !probing && progress.sentCommit >= core.commit) return 0;
+  if (entries.length === 0 && !probing && progress.sentCommit >= core.announcedCommit) return 0;
   core.send({
     type: "append",
     from: core.id,
@@ -48,10 +48,10 @@ function sendAppend(core: Core, progress: Progress, probing: boolean): number {
     term: core.term,
     prevIndex,
     prevTerm,
-    commit: core.commit,
+    commit: core.announcedCommit,
     entries,
   });
-  progress.sentCommit = core.commit;
+  progress.sentCommit = core.announcedCommit;
   if (progress.state === "probe") {
     progress.probeSent = true;
   } else if (entries.length > 0) {
@@ -131,7 +131,7 @@ export function sendHeartbeats(core: Core, leadership: Leadership): void {
       to: progress.member,
       term: core.term,
       // Not more than the peer is known to hold: beyond that its log may differ.
-      commit: Math.min(progress.match, core.commit),
+      commit: Math.min(progress.match, core.announcedCommit),
       readRound: leadership.readRounds.length > 0 ? leadership.lastReadRound : 0,
     });
   }
