@@ -103,23 +103,16 @@ export class MembershipChanges {
   applied(index: number, term: number, outcome: ApplyOutcome): void {
     const waiting = this.#waiting.get(index);
     if (waiting === undefined) return;
-    if (waiting.term !== term || outcome.type !== "membership") {
-      this.#lost(index);
-      return;
-    }
     this.#waiting.delete(index);
-    if (outcome.refused !== undefined) {
+    if (waiting.term !== term || outcome.type !== "membership") {
+      waiting.reject(
+        new CoracleError("not_proposed", "Leadership changed before the change was replicated."),
+      );
+    } else if (outcome.refused !== undefined) {
       waiting.reject(new CoracleError(outcome.refused.code, outcome.refused.message));
     } else {
       waiting.resolve();
     }
-  }
-
-  /** Another entry has taken the place of the change at this index. */
-  #lost(index: number): void {
-    const waiting = this.#waiting.get(index);
-    this.#waiting.delete(index);
-    waiting?.reject(new CoracleError("not_proposed", "Leadership changed before the change was replicated."));
   }
 
   /** Promotes learners that caught up and, where allowed, removes voters that are long dead. Called about once a second. */
@@ -243,7 +236,10 @@ export class MembershipChanges {
           ),
         );
       });
-      this.#lost(index);
+      // Cut by another leader, which proves nothing: some member may hold it still, and lead later.
+      this.#waiting
+        .get(index)
+        ?.reject(new CoracleError("outcome_unknown", "Leadership changed before the change was replicated."));
       this.#waiting.set(index, {
         term,
         resolve: () => {

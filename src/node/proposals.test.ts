@@ -100,7 +100,7 @@ describe("proposals on the leader", () => {
     assert.equal(ends[0]?.status, "unknown");
   });
 
-  test("end as not proposed when this member proposes at their index again, in a later term", () => {
+  test("end as unknown when this member proposes at their index again, in a later term", () => {
     const { proposals, world, ends, submit } = setUp();
     submit("old");
     proposals.flush();
@@ -108,7 +108,7 @@ describe("proposals on the leader", () => {
     world.nextIndex = 10;
     submit("new");
     proposals.flush();
-    assert.equal(ends[0]?.status, "not-proposed");
+    assert.equal(ends[0]?.status, "unknown");
     proposals.applied(10, 5, { type: "batch", results: results(1) });
     assert.equal(ends[1]?.status, "done");
     assert.equal(proposals.inFlight, 0);

@@ -117,8 +117,10 @@ export class Proposals {
       if (!result.ok) return;
       this.#queued = count === this.#queued.length ? [] : this.#queued.slice(count);
       this.#context.observeBatch(count);
-      // Where this entry stands now, another leader had cut what was proposed here before.
-      this.#lost(result.index);
+      // What was proposed here before was cut by another leader. Some member may still hold it, and
+      // lead later: only an applied entry of another term proves that it took no effect.
+      const cut = this.#pending.get(result.index);
+      for (const proposal of cut?.proposals ?? []) proposal.end(overtaken);
       this.#pending.set(result.index, { term: result.term, batch, proposals });
     }
   }
@@ -161,27 +163,15 @@ export class Proposals {
   applied(index: number, term: number, outcome: ApplyOutcome): void {
     const pending = this.#pending.get(index);
     if (pending === undefined) return;
+    this.#pending.delete(index);
     if (pending.term !== term || outcome.type !== "batch") {
-      this.#lost(index);
+      for (const proposal of pending.proposals) proposal.end(lost);
       return;
     }
-    this.#pending.delete(index);
     pending.proposals.forEach((proposal, at) => {
       const result = present(outcome.results[at], `the result of command ${at} of entry ${index}`);
       proposal.end({ status: "done", result });
     });
-  }
-
-  /** Another entry has taken the place of what was proposed at this index. */
-  #lost(index: number): void {
-    const pending = this.#pending.get(index);
-    if (pending === undefined) return;
-    this.#pending.delete(index);
-    const lost = notProposed(
-      "not_proposed",
-      "Leadership changed before the write was replicated; it took no effect.",
-    );
-    for (const proposal of pending.proposals) proposal.end(lost);
   }
 
   /** Answers of the leader to forwarded commands. What was not proposed is sent again while there is time. */
@@ -268,6 +258,14 @@ export class Proposals {
     this.#forwarded.clear();
   }
 }
+
+const lost = notProposed(
+  "not_proposed",
+  "Leadership changed before the write was replicated; it took no effect.",
+);
+const overtaken = unknown(
+  "Leadership changed twice before the write was replicated; it may still take effect.",
+);
 
 /** How many of the first proposals fit one log entry; at least one. */
 function batchLength(proposals: readonly Proposal[]): number {
