@@ -61,7 +61,7 @@ async function child(range: string): Promise<number> {
 }
 
 async function single(seed: number): Promise<number> {
-  const { faultsOf, runSeed } = await import("./simulation.ts");
+  const { faultsOf, runSeedFully } = await import("./simulation.ts");
   const { profileOf } = await import("./profile.ts");
   const all = faultsOf(seed);
   const kept =
@@ -77,7 +77,7 @@ async function single(seed: number): Promise<number> {
     if (values.schedule === true) return 0;
   }
   const print = values.trace === true ? (line: string) => console.log(line) : undefined;
-  const result = runSeed({ seed, faults, ...(print === undefined ? {} : { print }) });
+  const result = await runSeedFully({ seed, faults, ...(print === undefined ? {} : { print }) });
   const seconds = (result.simulatedMs / 1000).toFixed(1);
   console.log(
     `seed ${seed}: ${result.events} events in ${seconds} simulated seconds, trace ${result.traceHash}`,

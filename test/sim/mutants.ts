@@ -242,6 +242,17 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: "numbers-begin-anew",
+    about: "forwarded writes, requests and reads are numbered from 1 in every life of a member",
+    edits: [
+      {
+        file: "src/base/prng.ts",
+        find: "return 1 + random.below(0x1_0000_0000) * 0x1_0000;",
+        replace: "return 1 + random.below(1) * 0x1_0000;",
+      },
+    ],
+  },
+  {
     name: "idempotent-retry-applied-twice",
     about: "an Idempotency-Key is ignored",
     edits: [

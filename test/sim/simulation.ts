@@ -63,6 +63,28 @@ export function runSeed(options: RunOptions): RunResult {
   };
 }
 
+/** As `runSeed`, and a promise that was rejected with nobody to handle it is a failure, too. */
+export async function runSeedFully(options: RunOptions): Promise<RunResult> {
+  let rejected: unknown;
+  const listen = (error: unknown): void => {
+    rejected ??= error;
+  };
+  process.on("unhandledRejection", listen);
+  try {
+    const result = runSeed(options);
+    // The runtime tells of them only when the event loop turns.
+    await new Promise((resolve) => setImmediate(resolve));
+    if (rejected === undefined || result.failure !== undefined) return result;
+    return { ...result, failure: { checker: "unhandled rejection", message: textOf(rejected) } };
+  } finally {
+    process.off("unhandledRejection", listen);
+  }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
 class Simulation implements World {
   readonly profile: Profile;
   readonly scheduler = new Scheduler();
@@ -155,7 +177,7 @@ class Simulation implements World {
       this.#safetyPhase();
       this.#livenessPhase();
       this.#convergencePhase();
-      checkHistory(this.#history, this.checks.committed.effective, this.coverage);
+      checkHistory(this.#history, this.checks.committed, this.coverage);
       return undefined;
     } catch (error) {
       // What is thrown inside the product comes out as something else, so the first one counts.

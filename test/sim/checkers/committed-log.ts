@@ -24,7 +24,8 @@ export class CommittedLog {
   readonly model = new ModelStore();
   readonly #entries = new Map<number, Committed>();
   readonly #hashes = new Map<number, string>();
-  /** Commands in the order in which they took effect, by the unique value or key that they carry. */
+  /** Marks of all commands that were committed, and of those that were not refused. */
+  readonly logged = new Set<string>();
   readonly effective = new Set<string>();
   /** The members as the newest committed entry leaves them. */
   readonly members = new Map<MemberId, { readonly learner: boolean }>();
@@ -99,7 +100,10 @@ export class CommittedLog {
     if (content.type === "batch") {
       content.batch.commands.forEach((command, at) => {
         const expected = this.model.apply(command);
-        for (const mark of this.#marksOf(command)) this.effective.add(mark);
+        for (const mark of this.#marksOf(command)) {
+          this.logged.add(mark);
+          if (expected.type !== "refused") this.effective.add(mark);
+        }
         if (outcome === undefined) return;
         const result = outcome.type === "batch" ? outcome.results[at] : undefined;
         const found = result === undefined ? "nothing" : resultText(result);

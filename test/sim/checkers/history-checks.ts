@@ -1,35 +1,40 @@
 import type { Coverage } from "../engine/coverage.ts";
 import { Violation } from "../engine/violation.ts";
 import type { History, RecordedOperation } from "../workload/history.ts";
+import type { CommittedLog } from "./committed-log.ts";
 import { checkLinearizable, type HistoryOperation } from "./linearizability.ts";
 import { type StoreInput, type StoreOutput, storeModel } from "./store-model.ts";
 
 /** What is judged when a run is over: all that the clients saw. A new checker of histories is called here. */
-export function checkHistory(history: History, effective: ReadonlySet<string>, coverage: Coverage): void {
-  checkEffects(history, effective);
+export function checkHistory(
+  history: History,
+  committed: Pick<CommittedLog, "logged" | "effective">,
+  coverage: Coverage,
+): void {
+  checkEffects(history, committed);
   checkRevisions(history);
   for (const object of new Set(history.operations.map((operation) => operation.object))) {
     checkObject(history, object, coverage);
   }
 }
 
-/** Nothing acknowledged is lost, and nothing that was "not proposed" took effect. */
-function checkEffects(history: History, effective: ReadonlySet<string>): void {
+/** Nothing acknowledged is lost, what was refused has no effect, and what was "not proposed" is in no log. */
+function checkEffects(history: History, committed: Pick<CommittedLog, "logged" | "effective">): void {
   for (const { ending, marks, called } of history.operations) {
-    if (ending === undefined) continue;
     for (const mark of marks) {
-      if (ending.type === "done" && !effective.has(mark)) {
+      if (ending?.type === "done" && !committed.effective.has(mark)) {
         throw new Violation(
           "acknowledged write lost",
           `operation ${called} wrote ${mark}, and no log holds it`,
         );
       }
-      if ((ending.type === "not-proposed" || ending.type === "refused") && effective.has(mark)) {
-        throw new Violation(
-          "outcome",
-          `operation ${called} ended as ${ending.type} (${ending.code}), but ${mark} took effect`,
-        );
-      }
+      const refused = ending?.type === "refused" && committed.effective.has(mark);
+      const notProposed = ending?.type === "not-proposed" && committed.logged.has(mark);
+      if (!refused && !notProposed) continue;
+      throw new Violation(
+        "outcome",
+        `operation ${called} ended as ${ending.type} (${ending.code}), but ${mark} is in the log`,
+      );
     }
   }
 }

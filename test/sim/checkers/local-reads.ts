@@ -31,11 +31,12 @@ export class LocalReads {
 
   check({ who, request, result, calledUs, askedUs, staleMs, slowestRate }: LocalRead): void {
     const found = result.keys.map(keyText).join();
-    const expected = this.#committed.model.read(request, result.revision).map(keyText).join();
+    const at = request.revision === 0 ? result.revision : request.revision;
+    const expected = this.#committed.model.read(request, at).map(keyText).join();
     if (found !== expected) {
       throw new Violation(
         "read",
-        `${who} answered ${found || "nothing"} at revision ${result.revision}; the store then held ${expected || "nothing"}`,
+        `${who} answered ${found || "nothing"} at revision ${at}; the store then held ${expected || "nothing"}`,
       );
     }
     if (staleMs === undefined) return;

@@ -1,4 +1,5 @@
 import { compareBytes, toHex } from "../../../src/base/bytes.ts";
+import type { ErrorCode } from "../../../src/base/errors.ts";
 import type {
   Command,
   CommandBody,
@@ -69,9 +70,28 @@ export class ModelStore {
   #execute(body: CommandBody): CommandResult {
     this.#pending = false;
     if (body.type === "compact") return this.#compact(body.revision);
+    const refused = this.#unreadable(body);
+    if (refused !== undefined) return { type: "refused", code: refused, message: "" };
     const result = this.#operate(body, this.#revision);
     if (this.#pending) this.#revision++;
     return result;
+  }
+
+  /** A transaction is refused as a whole when a read of its chosen branch cannot be answered. */
+  #unreadable(operation: Operation): ErrorCode | undefined {
+    if (operation.type === "range") {
+      const { revision } = operation;
+      if (revision === 0) return undefined;
+      if (revision < this.compactRevision) return "revision_compacted";
+      return revision > this.#revision ? "revision_future" : undefined;
+    }
+    if (operation.type !== "txn") return undefined;
+    const succeeded = operation.compare.every((compare) => this.#holds(compare, this.#revision));
+    for (const inner of succeeded ? operation.success : operation.failure) {
+      const refused = this.#unreadable(inner);
+      if (refused !== undefined) return refused;
+    }
+    return undefined;
   }
 
   #operate(operation: Operation, before: number): OperationResult {

@@ -166,8 +166,8 @@ export class MemberProcess implements NetworkProcess {
     this.node.snapshotReceived(from, term, snapshot);
   }
 
-  refusedAsRemoved(): void {
-    this.removed();
+  refusedAsRemoved(by: MemberId): void {
+    this.node.refusedAsRemoved(by);
   }
 
   /** SIGSTOP. */
@@ -208,16 +208,19 @@ export class MemberProcess implements NetworkProcess {
     throw new SimulatedCrash("killed after a commit");
   }
 
+  /** Called from inside the product, so that a violation is noted, not thrown. */
   #fatal(error: unknown): void {
+    const { host } = this;
     if (!this.alive || error instanceof SimulatedCrash) return;
-    if (error instanceof InvariantViolation) {
-      throw new Violation("invariant", `member ${this.host.name}: ${describe(error)}`);
+    const expected = messageOf(error).startsWith("EIO") || isDamage(error, host.damaged);
+    if (!expected) {
+      const checker = error instanceof InvariantViolation ? "invariant" : "fatal";
+      new Violation(checker, `member ${host.name} stopped: ${describe(error)}`).note();
+      return;
     }
-    const expected = messageOf(error).startsWith("EIO") || isDamage(error, this.host.damaged);
-    if (!expected) throw new Violation("fatal", `member ${this.host.name} stopped: ${describe(error)}`);
-    this.host.world.coverage.add("disk: member stopped by a failed write");
-    this.host.world.trace.note("fatal", this.host.number, 0, 0, () => messageOf(error));
-    this.host.failed();
+    host.world.coverage.add("disk: member stopped by a failed write");
+    host.world.trace.note("fatal", host.number, 0, 0, () => messageOf(error));
+    host.failed();
   }
 }
 

@@ -20,7 +20,7 @@ export interface NetworkProcess extends Executor {
   readonly disk: Disk;
   snapshotImage(path: string): Uint8Array | undefined;
   snapshotReceived(from: MemberId, term: number, snapshot: SnapshotMeta): void;
-  refusedAsRemoved(): void;
+  refusedAsRemoved(by: MemberId): void;
 }
 
 interface Link {
@@ -209,7 +209,7 @@ export class SimTransport implements Transport, SnapshotCarrier {
     }
     if (target.isRemoved(this.memberId)) {
       this.#retryLater(link);
-      this.process.refusedAsRemoved();
+      this.process.refusedAsRemoved(target.memberId);
       return;
     }
     const version = negotiateVersion(this.versions, target.versions);

@@ -24,7 +24,7 @@ export async function searchSeeds(options: {
   readonly stopAtFailure: boolean;
   report(report: Report): void;
 }): Promise<void> {
-  const { runSeed } = await import("../simulation.ts");
+  const { runSeedFully } = await import("../simulation.ts");
   const { Coverage } = await import("../engine/coverage.ts");
   let coverage = new Coverage();
   let sums = { seeds: 0, simulatedMs: 0, events: 0 };
@@ -38,7 +38,7 @@ export async function searchSeeds(options: {
     sinceMs = performance.now();
   };
   for (let seed = options.first; seed <= options.last; seed += options.step) {
-    const result = runSeed({ seed });
+    const result = await runSeedFully({ seed });
     sums.seeds++;
     sums.simulatedMs += result.simulatedMs;
     sums.events += result.events;
@@ -46,8 +46,6 @@ export async function searchSeeds(options: {
     if (result.failure !== undefined) failures.push({ seed, ...result.failure });
     if (failures.length > 0 || performance.now() - sinceMs > reportMs) send();
     if (result.failure !== undefined && options.stopAtFailure) break;
-    // Lets messages of the parent in.
-    await new Promise((resolve) => setImmediate(resolve));
   }
   send();
 }

@@ -1,6 +1,7 @@
+import { utf8 } from "../../../src/base/bytes.ts";
 import { CoracleError } from "../../../src/base/errors.ts";
 import type { Random } from "../../../src/base/prng.ts";
-import type { Command, RangeResult } from "../../../src/kv/types.ts";
+import type { Command, CommandBody, Operation, RangeResult } from "../../../src/kv/types.ts";
 import type { LocalReads } from "../checkers/local-reads.ts";
 import type { StoreOutput } from "../checkers/store-model.ts";
 import { between, chance, latency, pick } from "../engine/streams.ts";
@@ -8,7 +9,7 @@ import { Violation } from "../engine/violation.ts";
 import type { Host } from "../members/host.ts";
 import type { MemberProcess } from "../members/process.ts";
 import type { World } from "../members/world.ts";
-import { commandOf, outputOf, rangeOf, seenOf } from "./commands.ts";
+import { commandOf, operationOf, outputOf, rangeOf, seenOf } from "./commands.ts";
 import type { Ending, History, RecordedOperation } from "./history.ts";
 import { type Memory, nextPlan, type Plan } from "./plans.ts";
 
@@ -84,12 +85,14 @@ export class Client {
       object: plan.object,
       input: plan.input,
       writes: plan.way === "command",
-      stale: plan.way === "serializable" || plan.way === "bounded",
+      // What may show an older state is judged when it is answered, by `LocalReads` and the model.
+      stale: plan.way !== "command" && plan.way !== "linearizable",
       marks: plan.marks,
       calledUs: world.scheduler.nowUs,
     });
     const idempotencyKey = plan.idempotent ? `${this.#options.number}/${operation.called}` : undefined;
-    this.#attempt({ plan, operation, idempotencyKey, via, attempts: 0, then });
+    const revision = this.#someRevision();
+    this.#attempt({ plan, operation, idempotencyKey, revision, via, attempts: 0, then });
   }
 
   #attempt(work: Work): void {
@@ -134,27 +137,61 @@ export class Client {
     const failed = (error: unknown): void => {
       answer(process.alive ? this.#failure(error, plan) : { type: "unknown" });
     };
-    if (plan.way !== "command") {
+    const body = this.#bodyOf(work);
+    if (body === undefined) {
       this.#read(work, process, answer, failed);
       return;
     }
-    const body = commandOf(plan.input, this.#options.padding);
     const command: Command =
       work.idempotencyKey === undefined ? { body } : { body, idempotencyKey: work.idempotencyKey };
     process.node
       .propose(command)
-      .then((result) => answer({ type: "done", output: outputOf(result) }), failed);
+      .then((result) => answer({ type: "done", output: outputOf(result) }), failed)
+      .catch(noteError);
+  }
+
+  /** What goes through the log; `undefined` for a read. The same again when it is sent again. */
+  #bodyOf(work: Work): CommandBody | undefined {
+    const { plan } = work;
+    const { padding } = this.#options;
+    switch (plan.way) {
+      case "command":
+        return commandOf(plan.input, padding);
+      case "compact":
+        return { type: "compact", revision: work.revision };
+      case "past in a transaction": {
+        const past: Operation = {
+          type: "range",
+          key: utf8("a"),
+          end: null,
+          revision: work.revision,
+          limit: 0,
+        };
+        const puts = plan.input.success.map((step) => operationOf(step, padding));
+        return { type: "txn", compare: [], success: [...puts, past], failure: [] };
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  /** A revision near the newest that clients know of, mostly in the past. */
+  #someRevision(): number {
+    const { history, random, world } = this.#options;
+    const known = history.revisionKnownAt(world.scheduler.nowUs);
+    return Math.max(1, known + 2 - random.below(40));
   }
 
   #read(
-    { plan, operation }: Work,
+    work: Work,
     process: MemberProcess,
     answer: (ending: Attempt) => void,
     failed: (error: unknown) => void,
   ): void {
+    const { plan, operation } = work;
     const step = plan.input.success[0];
     if (step?.op !== "get" && step?.op !== "list") throw new Error(`${plan.kind} is no read`);
-    const request = rangeOf(step);
+    const request = { ...rangeOf(step), revision: plan.way === "past" ? work.revision : 0 };
     const { random, localReads } = this.#options;
     const maxStaleMs = Math.round(between(random, 0, 800));
     const consistency =
@@ -186,6 +223,10 @@ export class Client {
     }
     if (error.code === "outcome_unknown") return { type: "unknown" };
     if (notProposedCodes.has(error.code)) return { type: "not-proposed", code: error.code };
+    const aboutPast = plan.way === "past" || plan.way === "compact" || plan.way === "past in a transaction";
+    if (aboutPast && (error.code === "revision_compacted" || error.code === "revision_future")) {
+      return { type: "refused", code: error.code };
+    }
     return broken("unexpected error", `${plan.kind} was refused as ${error.code}: ${error.message}`);
   }
 
@@ -246,6 +287,8 @@ interface Work {
   readonly plan: Plan;
   readonly operation: RecordedOperation;
   readonly idempotencyKey: string | undefined;
+  /** For what asks about the past. */
+  readonly revision: number;
   readonly via: Host | undefined;
   readonly attempts: number;
   /** An earlier attempt may have taken effect. */

@@ -32,7 +32,7 @@ export function rangeOf(step: Extract<Step, { op: "get" | "list" }>): RangeOpera
   return { type: "range", key, end: prefixEnd(key), ...everything };
 }
 
-function operationOf(step: Step, padding: number): Operation {
+export function operationOf(step: Step, padding: number): Operation {
   switch (step.op) {
     case "put":
       return {

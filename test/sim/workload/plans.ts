@@ -4,7 +4,14 @@ import { chance, pick, pickWeighted } from "../engine/streams.ts";
 import { groupPrefix } from "./commands.ts";
 
 /** How a client asks: by a command through the log, or by a read of one of three kinds. */
-export type Way = "command" | "linearizable" | "serializable" | "bounded";
+export type Way =
+  | "command"
+  | "linearizable"
+  | "serializable"
+  | "bounded"
+  | "past"
+  | "compact"
+  | "past in a transaction";
 
 export interface Plan {
   readonly kind: string;
@@ -110,6 +117,29 @@ const makers = {
     const key = pick(random, registers);
     return reading(key, { op: "get", key }, "bounded");
   },
+  // These three are about revisions that were; which ones, the client decides when it asks.
+  "get in the past": ({ random }) => {
+    const key = pick(random, registers);
+    return reading(key, { op: "get", key }, "past");
+  },
+  compaction: () => ({
+    object: "compaction",
+    input: steps([]),
+    way: "compact",
+    marks: [],
+    idempotent: false,
+  }),
+  "transaction that reads the past": (context) => {
+    const mark = context.mark();
+    const input = steps([{ op: "put", key: "past", value: mark }]);
+    return {
+      object: "past",
+      input,
+      way: "past in a transaction",
+      marks: [mark],
+      idempotent: idempotent(context.random),
+    };
+  },
 } as const satisfies Record<string, Maker>;
 
 const weights: Readonly<Record<keyof typeof makers, number>> = {
@@ -122,6 +152,9 @@ const weights: Readonly<Record<keyof typeof makers, number>> = {
   "serializable get": 5,
   "serializable list": 2,
   "bounded get": 5,
+  "get in the past": 3,
+  compaction: 1,
+  "transaction that reads the past": 2,
 };
 
 export function nextPlan(context: PlanContext): Plan {
