@@ -7,6 +7,7 @@ import {
   handleVoteRequest,
   handleVoteResponse,
   isSticky,
+  learnCommit,
   refuseVote,
 } from "./election.ts";
 import { handleReadRequest, handleReadResponse } from "./read-index.ts";
@@ -17,6 +18,7 @@ import { type Message, nobody } from "./types.ts";
 /** Takes a message from another member: first the rules on terms, then its own. */
 export function handleMessage(core: Core, message: Message): void {
   if (message.to !== core.id || message.from === core.id || message.from === nobody) return;
+  if (message.type === "vote") learnCommit(core, message.commit ?? 0, message.commitTerm ?? 0);
   if (message.term < core.term) {
     answerPastTerm(core, message);
   } else if (message.term === core.term || admitLaterTerm(core, message)) {

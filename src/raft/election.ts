@@ -54,6 +54,8 @@ function requestVotes(core: Core, pre: boolean): void {
       lastIndex: core.log.lastIndex,
       lastTerm: core.log.lastTerm,
       transfer: !pre && core.transferElection,
+      commit: core.announcedCommit,
+      commitTerm: core.log.term(core.announcedCommit) ?? 0,
     });
   }
 }
@@ -141,8 +143,11 @@ export function refuseVote(core: Core, { from, pre }: VoteRequest): void {
   });
 }
 
-/** What is committed anywhere is committed everywhere, if it is the same entry. */
-function learnCommit(core: Core, index: number, term: number): void {
+/**
+ * What is committed anywhere is committed everywhere, if it is the same entry. A member that forgot in
+ * a crash that it became a voter learns it so from the one that needs its vote.
+ */
+export function learnCommit(core: Core, index: number, term: number): void {
   if (core.role === "leader" || index <= core.commit || !core.log.matches(index, term)) return;
   core.commitTo(index);
   // The membership that this campaign counts by may have become an old one.

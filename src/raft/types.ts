@@ -92,6 +92,9 @@ export interface VoteRequest extends Envelope {
   readonly lastTerm: number;
   /** Set after `timeout-now`: the leader itself asked for this election, so stickiness does not apply. */
   readonly transfer: boolean;
+  /** What the candidate knows to be committed. A voter that holds it learns so. */
+  readonly commit?: number;
+  readonly commitTerm?: number;
 }
 
 export interface VoteResponse extends Envelope {

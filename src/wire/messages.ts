@@ -28,7 +28,7 @@ export const fieldSchemas = {
     v.pipe(v.array(entrySchema), v.maxLength(limits.appendEntriesMax)),
   ]),
   "append-response": v.strictTuple([...envelope, count, v.boolean(), count, count]),
-  vote: v.strictTuple([...envelope, v.boolean(), count, count, v.boolean()]),
+  vote: v.strictTuple([...envelope, v.boolean(), count, count, v.boolean(), count, count]),
   "vote-response": v.strictTuple([...envelope, v.boolean(), v.boolean(), count, count]),
   heartbeat: v.strictTuple([...envelope, count, count]),
   "heartbeat-response": v.strictTuple([...envelope, count]),
@@ -81,7 +81,14 @@ function raftFieldsOf(message: Extract<PeerMessage, { term: number }>): unknown[
     case "append-response":
       return [message.index, message.rejected, message.hintIndex, message.hintTerm];
     case "vote":
-      return [message.pre, message.lastIndex, message.lastTerm, message.transfer];
+      return [
+        message.pre,
+        message.lastIndex,
+        message.lastTerm,
+        message.transfer,
+        message.commit ?? 0,
+        message.commitTerm ?? 0,
+      ];
     case "vote-response":
       return [message.pre, message.granted, message.commit ?? 0, message.commitTerm ?? 0];
     case "heartbeat":
@@ -140,8 +147,12 @@ function makeMessage(type: string, fields: unknown[]): PeerMessage {
       return { type, from, to, term, index, rejected, hintIndex, hintTerm };
     }
     case "vote": {
-      const [from, to, term, pre, lastIndex, lastTerm, transfer] = check(fieldSchemas[type], fields, type);
-      return { type, from, to, term, pre, lastIndex, lastTerm, transfer };
+      const [from, to, term, pre, lastIndex, lastTerm, transfer, commit, commitTerm] = check(
+        fieldSchemas[type],
+        fields,
+        type,
+      );
+      return { type, from, to, term, pre, lastIndex, lastTerm, transfer, commit, commitTerm };
     }
     case "vote-response": {
       const [from, to, term, pre, granted, commit, commitTerm] = check(fieldSchemas[type], fields, type);
