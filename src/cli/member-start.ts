@@ -5,7 +5,7 @@ import { systemClock } from "../base/clock.ts";
 import { CoracleError, messageOf } from "../base/errors.ts";
 import type { MemberRecord } from "../base/members.ts";
 import type { ServeConfig } from "../config/serve-config.ts";
-import type { Ask } from "../discovery/ask.ts";
+import { type Ask, pause } from "../discovery/ask.ts";
 import { type BootstrapTarget, bootstrap, foundAlone } from "../discovery/bootstrap.ts";
 import { BootstrapDesk, type BootstrapDeskOptions } from "../discovery/bootstrap-desk.ts";
 import { BootstrapFile } from "../discovery/bootstrap-file.ts";
@@ -34,6 +34,9 @@ export interface MemberStart {
   readonly members: readonly MemberRecord[];
   readonly logStart: LogStart;
 }
+
+/** How long a start waits for a member named by --join to say which cluster it is in. */
+const probeMs = 500;
 
 /** What other processes are told about this one. */
 export function selfOf(config: ServeConfig): JoinRequest {
@@ -156,20 +159,24 @@ export async function checkKnownIdentity(config: ServeConfig, identity: Identity
       `The data folder ${config.dataDir} belongs to the member "${identity.name}", not to "${config.name}"; use --name ${identity.name} or another --data-dir.`,
     );
   }
-  for (const address of config.join) {
-    const clusterId = await clusterAt(address, ask);
-    if (clusterId === undefined || clusterId === identity.clusterId) continue;
-    throw new CoracleError(
-      "config_invalid",
-      `The data folder ${config.dataDir} belongs to cluster ${identity.clusterId}, but ${address} is in cluster ${clusterId}; use another --data-dir, or delete this one to join anew.`,
-    );
-  }
+  await Promise.all(
+    config.join.map(async (address) => {
+      const clusterId = await clusterAt(address, ask);
+      if (clusterId === undefined || clusterId === identity.clusterId) return;
+      throw new CoracleError(
+        "config_invalid",
+        `The data folder ${config.dataDir} belongs to cluster ${identity.clusterId}, but ${address} is in cluster ${clusterId}; use another --data-dir, or delete this one to join anew.`,
+      );
+    }),
+  );
 }
 
 /** The cluster of whoever answers there, or `undefined`: a member that is down is no mistake. */
 async function clusterAt(address: string, ask: Ask): Promise<number | undefined> {
   try {
-    const body = await ask(address, "probe", null, { timeoutMs: 500 });
+    // A host that is silent must not hold up a start: dialling alone may take seconds.
+    const question = ask(address, "probe", null, { timeoutMs: probeMs });
+    const body = await Promise.race([question, pause(systemClock, probeMs)]);
     const probe = parseBody(probeResponseSchema, body, "answer to a probe");
     return probe.state === "initialised" ? probe.clusterId : undefined;
   } catch {

@@ -205,11 +205,14 @@ class History {
   }
 }
 
+/** Seeds that once found a bug: they stay. */
+const keptSeeds: readonly number[] = [2738];
+
 function seeds(): readonly number[] {
   const one = process.env.RAFT_SEED;
   if (one !== undefined) return [Number(one)];
   const [from, to] = (process.env.RAFT_SEEDS ?? "1..400").split("..").map(Number);
-  const all: number[] = [];
+  const all: number[] = [...keptSeeds];
   for (let seed = from ?? 1; seed <= (to ?? 400); seed++) all.push(seed);
   return all;
 }
