@@ -6,7 +6,7 @@ import { encodeBatch } from "../../../src/wire/commands.ts";
 import { encodeMembershipCommand } from "../../../src/wire/membership.ts";
 import type { Coverage } from "../engine/coverage.ts";
 import { Violation } from "../engine/violation.ts";
-import { ModelStore, resultText } from "./model-store.ts";
+import { isAbridged, ModelStore, resultText } from "./model-store.ts";
 
 interface Committed {
   readonly term: number;
@@ -106,8 +106,9 @@ export class CommittedLog {
         }
         if (outcome === undefined) return;
         const result = outcome.type === "batch" ? outcome.results[at] : undefined;
-        const found = result === undefined ? "nothing" : resultText(result);
-        if (found !== resultText(expected)) {
+        const bare = result !== undefined && isAbridged(result);
+        const found = result === undefined ? "nothing" : resultText(result, bare);
+        if (found !== resultText(expected, bare)) {
           throw new Violation(
             "model of the store",
             `${who} answered ${found} to command ${at} of entry ${index}; expected ${resultText(expected)}`,

@@ -30,6 +30,8 @@ export interface DiskTrouble {
   full: boolean;
   /** Commits of state.db until the process is killed right after one; 0 for never. */
   crashAfterCommits: number;
+  /** The process is killed when a snapshot is in place of the state, and the log not yet begun anew. */
+  crashInInstall: boolean;
 }
 
 /** Everything of one machine that survives the end of a process. */
@@ -39,7 +41,14 @@ export class Disk {
   state: SqliteFile | undefined;
   received: ReceivedSnapshot | undefined;
   partial: PartialSnapshot | undefined;
-  readonly trouble: DiskTrouble = { slow: 1, fsyncMs: 0, failing: false, full: false, crashAfterCommits: 0 };
+  readonly trouble: DiskTrouble = {
+    slow: 1,
+    fsyncMs: 0,
+    failing: false,
+    full: false,
+    crashAfterCommits: 0,
+    crashInInstall: false,
+  };
   readonly #random: Random;
   readonly #typicalFsyncMs: number;
 

@@ -69,6 +69,18 @@ export const machineFaults: Readonly<Record<string, FaultKind>> = {
       };
     }),
   },
+  "killed in the install of a snapshot": {
+    weight: 5,
+    durationMsMin: 1000,
+    durationMsMax: 8000,
+    begin: (world) => {
+      const hosts = inService(world);
+      for (const { disk } of hosts) disk.trouble.crashInInstall = true;
+      return () => {
+        for (const { disk } of hosts) disk.trouble.crashInInstall = false;
+      };
+    },
+  },
   "process stopped": {
     weight: 8,
     durationMsMin: 50,

@@ -146,21 +146,14 @@ export const networkFaults: Readonly<Record<string, FaultKind>> = {
     begin: setting("reordering", 0.05, 0.5),
   },
   "snapshot transfers break": {
-    weight: 6,
-    durationMsMin: 300,
-    durationMsMax: 3000,
-    begin: (world, random) => {
-      let over = false;
-      const interrupt = (): void => {
-        if (over) return;
-        for (const transfer of [...world.network.transfers]) {
-          if (chance(random, 0.5)) transfer.interrupt("the connection broke");
-        }
-        world.scheduler.afterMs(between(random, 5, 100), interrupt);
-      };
-      interrupt();
+    weight: 8,
+    durationMsMin: 500,
+    durationMsMax: 8000,
+    begin: ({ conditions }, random) => {
+      const amount = between(random, 0.02, 0.4);
+      conditions.snapshotBreakage += amount;
       return () => {
-        over = true;
+        conditions.snapshotBreakage = Math.max(0, conditions.snapshotBreakage - amount);
       };
     },
   },

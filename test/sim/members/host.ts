@@ -9,6 +9,7 @@ import { supportedVersions, type VersionRange } from "../../../src/wire/protocol
 import type { Disk } from "../disk/disk.ts";
 import { SqliteFile } from "../disk/sim-sqlite.ts";
 import type { MachineClock } from "../engine/sim-clock.ts";
+import { SimulatedCrash } from "../engine/violation.ts";
 import type { HostNumber } from "../network/conditions.ts";
 import { joinCluster } from "./join.ts";
 import { MemberProcess } from "./process.ts";
@@ -131,6 +132,13 @@ export class Host {
     }
     const lost = this.disk.powerLost();
     if (lost > 0) this.world.coverage.add("power loss: commits of state.db lost", lost);
+  }
+
+  /** Killed in the middle of a call, which does not go on; its supervisor starts it again. */
+  crash(): never {
+    this.kill();
+    this.startLater(300 + this.random.below(700));
+    throw new SimulatedCrash("killed in the middle of a call");
   }
 
   /** The process stopped itself; its supervisor starts it again. */

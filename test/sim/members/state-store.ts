@@ -73,6 +73,10 @@ export class SimStateStore implements StateStore {
     disk.received = undefined;
     // The rename is durable; a crash from here on finds the new state beside the old log.
     await this.#process.pause(disk.fsyncMs());
+    if (disk.trouble.crashInInstall) {
+      disk.trouble.crashInInstall = false;
+      this.#process.host.crash();
+    }
     return this.open();
   }
 

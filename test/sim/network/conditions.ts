@@ -19,6 +19,8 @@ export class Conditions {
   loss = 0;
   duplication = 0;
   reordering = 0;
+  /** Probability for each chunk of a snapshot that its connection breaks. */
+  snapshotBreakage = 0;
   /** Factors on every latency; the largest counts. */
   readonly slowness: number[] = [];
 
@@ -34,6 +36,10 @@ export class Conditions {
 
   lost(): boolean {
     return this.loss > 0 && chance(this.#random, this.loss);
+  }
+
+  snapshotBreaks(): boolean {
+    return this.snapshotBreakage > 0 && chance(this.#random, this.snapshotBreakage);
   }
 
   duplicated(): boolean {

@@ -103,6 +103,10 @@ export class SnapshotTransfer {
 
   #chunk(receiver: SimTransport): void {
     if (!this.#reaches(receiver, () => this.#chunk(receiver))) return;
+    if (this.#network.conditions.snapshotBreaks()) {
+      this.interrupt("the connection broke");
+      return;
+    }
     const partial = receiver.process.disk.partial;
     const image = this.#sender.process.snapshotImage(this.#request.file.path);
     if (partial === undefined || image === undefined || partial.sha256 !== this.#request.file.sha256) {
