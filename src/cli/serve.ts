@@ -11,6 +11,8 @@ const exitFatal = 70;
 
 /** Runs a member until it is told to stop, is removed, or cannot go on. Resolves with the exit code. */
 export async function runServe(config: ServeConfig): Promise<number> {
+  // What the member writes is its owner's alone, whatever the mode of the folder (SQLite creates 0644).
+  process.umask(0o077);
   const { promise: ended, resolve: end } = Promise.withResolvers<EndReason | "signal">();
   const onSignal = (): void => end("signal");
   process.on("SIGTERM", onSignal);

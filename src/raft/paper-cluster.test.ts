@@ -314,6 +314,30 @@ describe("snapshots (§5.1)", () => {
     );
   });
 
+  test("one that arrives while another is installed follows it", () => {
+    const solo = new Solo();
+    solo.storeAtOnce = false;
+    install(solo, { index: 9, term: 4, conf });
+    install(solo, { index: 20, term: 4, conf });
+    for (const [index, voters] of [
+      [9, [1, 2, 3, 4, 5]],
+      [20, [1, 2, 3, 4, 5, 6, 7]],
+    ] as const) {
+      solo.step({ type: "conf-applied", index, conf: { voters: [...voters], learners: [] } });
+      solo.step({ type: "applied", index });
+      solo.store();
+    }
+    assert.equal(solo.raft.status().stable, 20);
+    solo.append(2, 5, [20, 4], [5], 21);
+    solo.store();
+    assert.deepEqual(
+      solo.applied.map(({ index }) => index),
+      [21],
+    );
+    const tooFar = { voters: [1, 2, 3, 4, 5], learners: [] };
+    assert.throws(() => solo.step({ type: "conf-applied", index: 21, conf: tooFar }), /by 2 members/);
+  });
+
   test("one that is older than the commit index is ignored, and says so", () => {
     const solo = new Solo();
     solo.append(2, 5, [1, 1], [5, 5], 3);

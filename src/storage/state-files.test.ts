@@ -176,6 +176,71 @@ describe("snapshots", () => {
     await stop(from);
   });
 
+  test("an install keeps its file while another snapshot arrives", async () => {
+    const from = start();
+    put(from.state, 20, 100);
+    const first = await from.files.createSnapshot();
+    put(from.state, 20, 100);
+    const second = await from.files.createSnapshot();
+    const to = start();
+    await carry(first, to.files);
+    const installing = to.files.install(first.meta, to.state);
+    await carry(second, to.files);
+    to.state = await installing;
+    assert.equal(to.state.appliedIndex, 2);
+    to.state = await to.files.install(second.meta, to.state);
+    assert.equal(to.state.appliedIndex, 3);
+    await stop(to);
+    await stop(from);
+  });
+
+  test("checkpoints and copies made beside an install are of the state that they find after it", async () => {
+    const from = start();
+    for (let i = 0; i < 20; i++) put(from.state, 10, 100);
+    const copy = await from.files.createSnapshot();
+    const to = start();
+    put(to.state, 10, 100);
+    await carry(copy, to.files);
+    let installed = false;
+    const installing = to.files.install(copy.meta, to.state).finally(() => {
+      installed = true;
+    });
+    const copied = to.files.createSnapshot();
+    const beside: Promise<number>[] = [];
+    // So often that some come between the steps of the install.
+    while (!installed) {
+      beside.push(to.files.checkpoint());
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    to.state = await installing;
+    for (const index of await Promise.all(beside)) assert.equal(index, 21);
+    assert.equal((await copied).meta.index, 21);
+    put(to.state, 10, 3000);
+    assert.equal(await to.files.checkpoint(), 22);
+    assert.equal((await to.files.createSnapshot()).meta.index, 22);
+    to.state.verify();
+    await stop(to);
+    const again = start(to.dir);
+    assert.equal(again.state.appliedIndex, 22);
+    await stop(again);
+    await stop(from);
+  });
+
+  test("after an install that failed nobody touches the state before the next start", async () => {
+    const from = start();
+    put(from.state, 20, 100);
+    const copy = await from.files.createSnapshot();
+    const to = start();
+    await carry(copy, to.files);
+    // Damage after it was verified, so that it is found when it is opened as the state.
+    writeFileSync(join(to.dir, "snapshots", `received-${copy.sha256}.db`), "");
+    await assert.rejects(to.files.install(copy.meta, to.state));
+    await assert.rejects(to.files.checkpoint());
+    await assert.rejects(to.files.createSnapshot());
+    await to.files.close();
+    await stop(from);
+  });
+
   test("an install that crashed at any step ends with the whole old or the whole new state", async () => {
     const from = start();
     put(from.state, 100, 1000, "new");

@@ -47,6 +47,8 @@ export class StateFiles {
   readonly #wal: WalKeeper;
   readonly #timer: ReturnType<typeof setInterval>;
   #database: SqliteDatabase | undefined;
+  /** The install under way, or one that failed: until the next start nobody opens state.db then. */
+  #installing: Promise<unknown> | undefined;
   #copies = 0;
 
   /** Whether the data folder holds a state. */
@@ -77,7 +79,7 @@ export class StateFiles {
     this.#wal = new WalKeeper({
       walBytesMax: options.walBytesMax ?? walBytesMaxDefault,
       database: () => this.#database,
-      checkpoint: () => this.#checkpoint(),
+      checkpoint: () => this.#checkpointInTurn(),
       whilePaused: options.whilePaused ?? ((work) => work()),
     });
     this.#timer = setInterval(() => this.#wal.check(), options.walCheckMs ?? walCheckMsDefault);
@@ -125,11 +127,12 @@ export class StateFiles {
    * @returns the index up to which it is: the log may be cut there.
    */
   async checkpoint(): Promise<number> {
-    return (await this.#checkpoint()).applied;
+    return (await this.#checkpointInTurn()).applied;
   }
 
   /** Writes a consistent copy of the state as it is now, while it goes on changing. */
   async createSnapshot(): Promise<SnapshotFile> {
+    await this.#installing;
     const path = join(this.#snapshots, `outgoing-${++this.#copies}.db`);
     const release = (): void => rmSync(path, { force: true });
     try {
@@ -149,12 +152,21 @@ export class StateFiles {
    * constructor does the rest again when it finds the mark.
    */
   async install(snapshot: SnapshotMeta, old: StateMachine): Promise<StateMachine> {
-    const received = this.inbox.take(snapshot);
+    // At once: the next snapshot that arrives removes what was received before.
+    renameSync(this.inbox.take(snapshot), this.#installPath);
+    const work = this.#install(snapshot, old);
+    // Calls that name state.db wait: one would let the worker open the old file and keep it.
+    this.#installing = work;
+    const state = await work;
+    this.#installing = undefined;
+    return state;
+  }
+
+  async #install(snapshot: SnapshotMeta, old: StateMachine): Promise<StateMachine> {
     // With the worker's connection still open, closing this one causes no checkpoint on this thread.
     await this.#checkpoint();
     old.close();
     await this.#calls.call({ type: "close" });
-    await rename(received, this.#installPath);
     await syncFolderSoon(this.#dir);
     for (const suffix of ["-wal", "-shm"]) await rm(`${this.#statePath}${suffix}`, { force: true });
     await rename(this.#installPath, this.#statePath);
@@ -165,6 +177,11 @@ export class StateFiles {
       `the snapshot at ${snapshot.index} holds the state at ${state.appliedIndex}`,
     );
     return state;
+  }
+
+  async #checkpointInTurn(): Promise<CheckpointResult> {
+    await this.#installing;
+    return this.#checkpoint();
   }
 
   #checkpoint(): Promise<CheckpointResult> {
