@@ -104,6 +104,39 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: "membership-announced-before-durable",
+    about: "others hear that a membership change is committed before this member's disk knows it",
+    edits: [
+      {
+        file: `${raft}/core.ts`,
+        find: "if (this.guardedIndex <= this.log.durable.commit) return this.commit;",
+        replace: "if (this.guardedIndex >= 0) return this.commit;",
+      },
+    ],
+  },
+  {
+    name: "removed-member-ends-at-once",
+    about: "a removed member ends before a majority of the others knows of the removal",
+    edits: [
+      {
+        file: `${node}/farewell.ts`,
+        find: "if (this.#context.others().length === 0) this.#end();",
+        replace: "this.#end();",
+      },
+    ],
+  },
+  {
+    name: "freshness-survives-a-rollback",
+    about: "a state that was rolled back on a full disk still counts as fresh",
+    edits: [
+      {
+        file: `${node}/node.ts`,
+        find: "undone: () => this.#reads.forgetFreshness(),",
+        replace: "undone: () => {},",
+      },
+    ],
+  },
+  {
     name: "learner-in-quorum",
     about: "learners count for the commit",
     edits: [
@@ -325,8 +358,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: `${raft}/replication.ts`,
-        find: "commit: Math.min(progress.match, core.commit),",
-        replace: "commit: core.commit,",
+        find: "commit: Math.min(progress.match, core.announcedCommit),",
+        replace: "commit: core.announcedCommit,",
       },
       {
         file: `${raft}/append.ts`,

@@ -28,7 +28,7 @@ export class Host {
   readonly disk: Disk;
   readonly clock: MachineClock;
   readonly random: Random;
-  versions: VersionRange = supportedVersions;
+  versions: VersionRange;
   process: MemberProcess | undefined;
   /** Out of service for good, or until it joins anew. */
   retired = false;
@@ -51,6 +51,11 @@ export class Host {
     this.disk = options.disk;
     this.clock = options.clock;
     this.random = options.random;
+    const { min, max } = supportedVersions;
+    // A rolling upgrade: some run the release before, which speaks its own version and no later one.
+    const old = min < max && options.random.float() < 0.3;
+    this.versions = old ? { min, max: max - 1 } : supportedVersions;
+    if (old) options.world.coverage.add("network: member of the release before");
   }
 
   /** Its first start as one of those that make a new cluster. */
