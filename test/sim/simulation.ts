@@ -270,21 +270,29 @@ class Simulation implements World {
   }
 
   #leaveMinorityDown(): void {
-    const { members } = this.checks.committed;
+    const { members, membersBefore } = this.checks.committed;
     // A removal that is still under way could turn the minority into a majority.
     const shrinking = [...this.#removalsAsked].some((id) => members.has(id));
     if (!this.profile.minorityStaysDown || shrinking) return;
-    const voters = [...members].filter(([, { learner }]) => !learner).map(([id]) => id);
-    let spare = Math.floor((voters.length - 1) / 2) - this.#lost();
+    const voters = votersOf(members);
     for (const host of this.#healthy()) {
       const id = host.disk.identity?.memberId;
-      if (spare <= 0 || id === undefined || !voters.includes(id)) continue;
+      if (id === undefined || !voters.includes(id)) continue;
+      if (!this.#majorityWithout(host, voters) || !this.#majorityWithout(host, votersOf(membersBefore)))
+        continue;
       this.coverage.add("liveness: minority stays down");
       host.holdDown();
       host.losePower();
       this.#leftDown.add(host);
-      spare--;
     }
+  }
+
+  /** Whether a majority of these voters is healthy when this machine is down. */
+  #majorityWithout(down: Host, voters: readonly MemberId[]): boolean {
+    const healthy = this.#healthy().filter(
+      (host) => host !== down && voters.includes(host.disk.identity?.memberId ?? 0),
+    );
+    return healthy.length * 2 > voters.length || voters.length === 0;
   }
 
   #livenessPhase(): void {
@@ -382,6 +390,10 @@ class Simulation implements World {
       padding: this.profile.padding,
     });
   }
+}
+
+function votersOf(members: ReadonlyMap<MemberId, { readonly learner: boolean }>): MemberId[] {
+  return [...members].filter(([, { learner }]) => !learner).map(([id]) => id);
 }
 
 function throwViolation(): void {

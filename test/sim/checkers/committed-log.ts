@@ -29,6 +29,8 @@ export class CommittedLog {
   readonly effective = new Set<string>();
   /** The members as the newest committed entry leaves them. */
   readonly members = new Map<MemberId, { readonly learner: boolean }>();
+  /** The members before the last change: who has not heard of it counts by these. */
+  membersBefore: ReadonlyMap<MemberId, { readonly learner: boolean }> = new Map();
   #membership: Membership | undefined;
   readonly #marksOf: (command: Command) => readonly string[];
   readonly #coverage: Coverage;
@@ -124,6 +126,7 @@ export class CommittedLog {
   #membersOf(membership: Membership): void {
     if (membership === this.#membership) return;
     this.#membership = membership;
+    this.membersBefore = new Map(this.members);
     this.members.clear();
     for (const { id, learner } of membership.members) this.members.set(id, { learner });
   }
