@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import * as v from "valibot";
 import { messageOf } from "../base/errors.ts";
+import { type DataLock, lockDataFolder } from "../storage/data-lock.ts";
 import { CommandFailure, exitCodes } from "./exit-codes.ts";
 
 /** One member of a development cluster. */
@@ -135,9 +136,11 @@ const memberFiles = /^(coracle\.|raft\.|state\.|snapshots$|token$|join-token$)/;
 export function removeEarlierRuns(dataDir: string): void {
   if (!existsSync(dataDir)) return;
   const foreign: string[] = [];
+  const memberFolders: string[] = [];
   for (const entry of readdirSync(dataDir, { withFileTypes: true })) {
     const path = join(dataDir, entry.name);
     if (entry.isDirectory() && /^n\d$/.test(entry.name)) {
+      memberFolders.push(path);
       foreign.push(
         ...readdirSync(path)
           .filter((file) => !memberFiles.test(file))
@@ -151,5 +154,19 @@ export function removeEarlierRuns(dataDir: string): void {
       `--fresh removes nothing, because ${foreign[0]} is not coracle's; move it away or choose another --data-dir.`,
     );
   }
-  rmSync(dataDir, { recursive: true, force: true });
+  const locks = memberFolders.map(lockStopped);
+  try {
+    rmSync(dataDir, { recursive: true, force: true });
+  } finally {
+    for (const lock of locks) lock.release();
+  }
+}
+
+/** The folder's lock, which a running member would hold. */
+function lockStopped(folder: string): DataLock {
+  try {
+    return lockDataFolder(folder);
+  } catch (error) {
+    throw new CommandFailure(exitCodes.failed, `--fresh removes nothing: ${messageOf(error)}`);
+  }
 }

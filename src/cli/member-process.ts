@@ -15,6 +15,7 @@ import { Node } from "../node/node.ts";
 import { PeerNetwork } from "../peer/network.ts";
 import type { SnapshotTarget } from "../peer/snapshot-receiver.ts";
 import { type HttpServer, serveHttp } from "../runtime/http.ts";
+import { type DataLock, lockDataFolder } from "../storage/data-lock.ts";
 import { reconcile } from "../storage/reconcile.ts";
 import { SqliteLogStore } from "../storage/sqlite-log.ts";
 import { StateFiles } from "../storage/state-files.ts";
@@ -33,6 +34,7 @@ import {
   makeDataFolder,
   openDesk,
   openState,
+  removeUnusedState,
 } from "./member-start.ts";
 
 const log = getLogger(["coracle", "start"]);
@@ -68,6 +70,8 @@ export class MemberProcess {
   #peers: PeerNetwork | undefined;
   #desk: BootstrapDesk | undefined;
   #log: SqliteLogStore | undefined;
+  /** Of the data folder, until the log takes it over. */
+  #lock: DataLock | undefined;
   #files: StateFiles | undefined;
   #state: StateMachine | undefined;
   #node: Node | undefined;
@@ -125,6 +129,7 @@ export class MemberProcess {
     (this.#node?.state ?? this.#state)?.close();
     await this.#files?.close();
     await this.#log?.close();
+    this.#lock?.release();
   }
 
   async leave(): Promise<void> {
@@ -150,12 +155,20 @@ export class MemberProcess {
       return { identity, logStore, ...this.#openState((files) => openState(dataDir, files)) };
     }
     makeDataFolder(this.#config);
+    // From here on nothing in the folder is anybody else's.
+    const lock = lockDataFolder(dataDir);
+    this.#lock = lock;
+    removeUnusedState(dataDir);
     keepToken(this.#config, this.#token);
     this.#desk = openDesk(this.#config, peers.instance, undefined);
     const start = await firstStart(this.#config, this.#desk, ask, this.#stopping.signal);
     // raft.db comes last: it makes the folder a member's.
     const opened = this.#openState((files) => createState(dataDir, files, start));
-    const logStore = await SqliteLogStore.create(dataDir, start.identity, start.logStart, options);
+    const logStore = await SqliteLogStore.create(dataDir, start.identity, start.logStart, {
+      ...options,
+      lock,
+    });
+    this.#lock = undefined;
     this.#log = logStore;
     this.#announceJoin();
     return { identity: start.identity, logStore, ...opened };

@@ -204,9 +204,8 @@ export function openState(dir: string, files: StateFiles): StateMachine {
   });
 }
 
-/** The first state of a member. What a start left behind that broke off before is made anew. */
+/** The first state of a member. */
 export function createState(dir: string, files: StateFiles, start: MemberStart): StateMachine {
-  if (StateFiles.exists(dir)) removeUnused(dir);
   const { identity, members, logStart } = start;
   const membership = { clusterId: identity.clusterId, members, removed: [] };
   const database = files.open();
@@ -217,8 +216,12 @@ export function createState(dir: string, files: StateFiles, start: MemberStart):
   return state;
 }
 
-/** Without raft.db a state is what a first start left that broke off, or the rest of a member's data. */
-function removeUnused(dir: string): void {
+/**
+ * Without raft.db a state is what a first start left that broke off, which is removed, or the rest of
+ * a member's data, which is told before this member asks anybody to be taken for a new one.
+ */
+export function removeUnusedState(dir: string): void {
+  if (!StateFiles.exists(dir)) return;
   const path = join(dir, fileNames.state);
   const appliedIndex = readingState(dir, () => {
     const left = StateMachine.open(openSqlite(path, { readOnly: true }));

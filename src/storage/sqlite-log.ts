@@ -22,6 +22,8 @@ export interface SqliteLogOptions {
   readonly cacheBytesMax?: number;
   /** The write-ahead log of raft.db begins anew at about this size. */
   readonly walBytesMax?: number;
+  /** The lock of the folder, when `create` finds it taken by its caller. It passes to the log. */
+  readonly lock?: DataLock;
 }
 
 const walBytesMaxDefault = 8 * 1024 * 1024;
@@ -65,7 +67,7 @@ export class SqliteLogStore implements LogStore {
     options: SqliteLogOptions = {},
   ): Promise<SqliteLogStore> {
     makeFolder(dir);
-    const lock = lockDataFolder(dir);
+    const lock = options.lock ?? lockDataFolder(dir);
     try {
       if (SqliteLogStore.exists(dir)) {
         throw new CoracleError("config_invalid", `The data folder ${dir} already holds the log of a member.`);
