@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { compareBytes, utf8 } from "../base/bytes.ts";
+import { limits } from "../base/limits.ts";
+import { Bench, put } from "../kv/builders.test-support.ts";
 import { type TestApp, testApp } from "./app.test-support.ts";
 import { encodePercent, keyPath } from "./percent.ts";
 
@@ -87,6 +89,47 @@ describe("listing", () => {
         assert.deepEqual(seen, expected);
       }),
     );
+  });
+});
+
+describe("a listing that would be too large", () => {
+  test("goes on behind a cursor, as one behind its limit does", async () => {
+    const app = testApp();
+    const bench = new Bench();
+    app.service.kv.range = async (request) => bench.machine.range(request);
+    const value = new Uint8Array(limits.valueBytesMax);
+    const names = Array.from({ length: 12 }, (_, i) => `k${10 + i}`);
+    for (const name of names) bench.run({ ...put(name, ""), value });
+    const seen: string[][] = [];
+    let query = "?prefix=k";
+    for (let more = true; more; ) {
+      const { document } = await app.send("GET", `/v1/kv${query}`);
+      seen.push(document.keys.map((found: { key: string }) => found.key));
+      more = document.more;
+      query = `?cursor=${document.cursor}`;
+    }
+    assert.deepEqual(seen.flat(), names);
+    assert.deepEqual(
+      seen.map((page) => page.length),
+      [5, 5, 2],
+    );
+    assert.equal((await app.send("GET", "/v1/kv?keys_only=true")).document.keys.length, names.length);
+    assert.equal((await app.send("GET", "/v1/kv?count_only=true")).document.count, names.length);
+  });
+
+  test("of keys alone does so too", async () => {
+    const app = testApp();
+    const bench = new Bench();
+    app.service.kv.range = async (request) => bench.machine.range(request);
+    const total = 300;
+    const long = "k".repeat(limits.keyBytesMax - 4);
+    bench.commands(...Array.from({ length: total }, (_, i) => ({ body: put(`${1000 + i}${long}`, "") })));
+    const first = (await app.send("GET", "/v1/kv?keys_only=true&limit=1000")).document;
+    assert.equal(first.more, true);
+    const second = (await app.send("GET", `/v1/kv?keys_only=true&limit=1000&cursor=${first.cursor}`))
+      .document;
+    assert.equal(first.keys.length + second.keys.length, total);
+    assert.equal(second.more, false);
   });
 });
 

@@ -22,6 +22,11 @@ export const limits = {
   forwardResultBytesMax: 8 * 1024 * 1024,
   /** One log entry, encoded: with its message around it it fits a frame. */
   entryBytesMax: 15 * 1024 * 1024,
+  /**
+   * Bytes that one command or read may answer (one larger key-value goes alone). With the frame
+   * around it, below `forwardResultBytesMax`: a member that forwards can answer as the leader does.
+   */
+  answerBytesMax: 8 * 1024 * 1024 - 64 * 1024,
   /** Bytes that may wait to be written to one peer before messages to it are dropped. */
   peerQueueBytesMax: 64 * 1024 * 1024,
   /** Entries in one append message. */

@@ -185,24 +185,24 @@ export function encodeResult(result: StoredResult, abridged: boolean): Uint8Arra
 function writeResult(writer: Writer, result: StoredResult, abridged: boolean): void {
   writer.number(tags[result.type]);
   writer.number(result.revision);
-  const keyValues = (list: readonly KeyValue[]) => {
+  const keyValues = (list: readonly KeyValue[], abridgedBefore: true | undefined) => {
     const shortened = abridged && list.length > 0;
-    writer.flag(shortened);
+    writer.flag(shortened || abridgedBefore);
     writer.number(shortened ? 0 : list.length);
     if (!shortened) for (const keyValue of list) writeKeyValue(writer, keyValue);
   };
   switch (result.type) {
     case "put":
-      keyValues(result.previous === undefined ? [] : [result.previous]);
+      keyValues(result.previous === undefined ? [] : [result.previous], result.abridged);
       return;
     case "delete":
       writer.number(result.deleted);
-      keyValues(result.previous);
+      keyValues(result.previous, result.abridged);
       return;
     case "range":
       writer.number(result.count);
       writer.flag(result.more);
-      keyValues(result.keys);
+      keyValues(result.keys, result.abridged);
       return;
     case "txn":
       writer.flag(result.succeeded);

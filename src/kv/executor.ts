@@ -1,6 +1,7 @@
 import { present } from "../base/assert.ts";
 import { emptyBytes } from "../base/bytes.ts";
 import type { ErrorCode } from "../base/errors.ts";
+import { AnswerBudget } from "./answer-budget.ts";
 import type { KeyRow, KeyStore } from "./key-store.ts";
 import { readRange, unreadable } from "./range.ts";
 import type { State } from "./state.ts";
@@ -19,9 +20,6 @@ import type {
   TxnResult,
 } from "./types.ts";
 
-/** Deletes of a range read the keys in portions of this many. */
-const deletePortion = 1000;
-
 export function refuse(code: ErrorCode, message: string): Refused {
   return { type: "refused", code, message };
 }
@@ -35,6 +33,8 @@ export class Executor {
   readonly #state: State;
   /** The running command has changed a key: it writes at `state.revision + 1`. */
   #pending = false;
+  /** What the running command may still answer. */
+  #budget = new AnswerBudget();
 
   constructor(store: KeyStore, state: State) {
     this.#store = store;
@@ -44,6 +44,7 @@ export class Executor {
   /** Applies a command inside the transaction of the caller. */
   execute(body: CommandBody): CommandResult {
     this.#pending = false;
+    this.#budget = new AnswerBudget();
     const result = this.#dispatch(body);
     if (this.#pending) this.#state.revision++;
     return result;
@@ -117,7 +118,7 @@ export class Executor {
       case "delete":
         return this.#delete(operation);
       case "range":
-        return readRange(operation, this.#store, this.#state, this.#pending);
+        return readRange(operation, this.#store, this.#state, this.#pending, this.#budget);
     }
   }
 
@@ -130,25 +131,30 @@ export class Executor {
     this.#pending = true;
     const revision = this.#revision();
     this.#store.put(operation.key, value, lease, revision, before);
-    return operation.previous && old !== undefined
+    if (!operation.previous || old === undefined) return { type: "put", revision };
+    return this.#budget.take(old)
       ? { type: "put", revision, previous: old }
-      : { type: "put", revision };
+      : { type: "put", revision, abridged: true };
   }
 
   #delete(operation: DeleteOperation): DeleteResult {
     const previous: KeyValue[] = [];
     let deleted = 0;
-    let rows: KeyRow[];
-    do {
-      rows = this.#store.rows(operation, deletePortion);
-      for (const row of rows) {
-        if (operation.previous) previous.push(this.#store.keyValue(row));
-        this.#pending = true;
-        this.#store.delete(row, this.#revision());
+    let telling = operation.previous;
+    for (const row of this.#store.rows(operation)) {
+      if (telling) {
+        const old = this.#store.keyValue(row);
+        telling = this.#budget.take(old);
+        if (telling) previous.push(old);
       }
-      deleted += rows.length;
-    } while (rows.length === deletePortion);
-    return { type: "delete", revision: this.#revision(), deleted, previous };
+      this.#pending = true;
+      this.#store.delete(row, this.#revision());
+      deleted++;
+    }
+    const revision = this.#revision();
+    return telling === operation.previous
+      ? { type: "delete", revision, deleted, previous }
+      : { type: "delete", revision, deleted, previous, abridged: true };
   }
 
   /** Only what may be read changes here; rows are removed later, in slices, by each member for itself. */

@@ -141,5 +141,9 @@ test("results come out of their stored form as they went in", () => {
     };
     const result = { type: "delete", revision: size, deleted: size, previous: [keyValue, keyValue] } as const;
     assert.deepEqual(decodeResult(encodeResult(result, false)), result);
+    // Left out before it was remembered: that stays known.
+    const cut = { ...result, abridged: true } as const;
+    assert.deepEqual(decodeResult(encodeResult(cut, false)), cut);
+    assert.deepEqual(decodeResult(encodeResult(cut, true)), { ...cut, previous: [] });
   }
 });

@@ -1,4 +1,4 @@
-import { emptyBytes } from "../base/bytes.ts";
+import { concatBytes, emptyBytes, equalBytes } from "../base/bytes.ts";
 import type { SqliteDatabase, SqliteStatement, SqlValue } from "../base/sqlite.ts";
 import { addBytes, historyRowChecksum, keyChecksum, keyRowChecksum } from "./checksum.ts";
 import { damaged } from "./schema.ts";
@@ -17,6 +17,12 @@ export interface KeyRow {
   readonly checksum: number;
 }
 
+/** Where the value is that a key had in the past. */
+export interface PastRow {
+  readonly key: Uint8Array;
+  readonly seq: number;
+}
+
 /** A row of `revision`. `version` 0 is a tombstone: the key was deleted. */
 export interface RevisionRow extends KeyValue {
   readonly seq: number;
@@ -25,7 +31,8 @@ export interface RevisionRow extends KeyValue {
 const keyColumns = "k.key, k.seq, k.create_revision, k.mod_revision, k.version, k.lease, k.checksum";
 /** Revisions whose last sequence number is remembered. */
 const lastSeqsMax = 256;
-const revisionColumns = "r.checksum, r.mod_revision, r.create_revision, r.version, r.lease, r.value";
+/** Keys that are read at once: with the longest ones, 8 MiB. */
+const portionRows = 256;
 const bounded = "k.key >= ? AND k.key < ?";
 const unbounded = "k.key >= ?";
 
@@ -33,7 +40,6 @@ const unbounded = "k.key >= ?";
 class RangeStatements {
   readonly count: SqliteStatement;
   readonly rows: SqliteStatement;
-  readonly rowsWithValue: SqliteStatement;
   readonly past: SqliteStatement;
   readonly pastCount: SqliteStatement;
 
@@ -45,19 +51,12 @@ class RangeStatements {
     const at = `?${parameters + 1}`;
     this.count = db.prepare(`SELECT count(*) FROM key k WHERE ${where}`);
     this.rows = db.prepare(`SELECT ${keyColumns} FROM key k WHERE ${where} ORDER BY k.key LIMIT ?${limit}`);
-    this.rowsWithValue = db.prepare(
-      `SELECT ${keyColumns}, r.checksum AS value_checksum, r.value
-       FROM key k LEFT JOIN revision r ON r.seq = k.seq WHERE ${where} ORDER BY k.key LIMIT ?${limit}`,
-    );
     // Two sides in key order, merged by SQLite: nothing is sorted, and the LIMIT ends the reading.
     this.past = db.prepare(
-      `SELECT h.key, h.seq, h.until, h.checksum, ${revisionColumns}
-       FROM history h LEFT JOIN revision r ON r.seq = h.seq
+      `SELECT h.key, h.seq, h.until, h.checksum FROM history h
        WHERE ${inRange("h")} AND h.seq <= ${at} AND h.until > ${at}
        UNION ALL
-       SELECT k.key, k.seq, 0, 0, ${revisionColumns}
-       FROM key k LEFT JOIN revision r ON r.seq = k.seq
-       WHERE ${inRange("k")} AND k.seq <= ${at}
+       SELECT k.key, k.seq, 0, 0 FROM key k WHERE ${inRange("k")} AND k.seq <= ${at}
        ORDER BY 1 LIMIT ?${parameters + 2}`,
     );
     this.pastCount = db.prepare(
@@ -195,30 +194,20 @@ export class KeyStore {
     return { key, value, createRevision, modRevision, version, lease };
   }
 
-  /** Rows of the keys in a range, in key order; `limit` -1 for all. */
-  rows(range: KeyRange, limit: number): KeyRow[] {
-    if (range.end === undefined) {
+  /**
+   * Rows of the keys in a range, in key order, read in portions: the keys that were given already may
+   * be written meanwhile. `wanted` tells how many will be asked for at most, when that is known.
+   */
+  *rows(range: KeyRange, wanted = Number.POSITIVE_INFINITY): Generator<KeyRow> {
+    const { end } = range;
+    if (end === undefined) {
       const row = this.find(range.key);
-      return row === undefined ? [] : [row];
+      if (row !== undefined) yield row;
+      return;
     }
-    const rows =
-      range.end === null
-        ? this.#unbounded.rows.all(range.key, limit)
-        : this.#bounded.rows.all(range.key, range.end, limit);
-    return rows.map(parseKeyRow);
-  }
-
-  /** Keys with their values, in key order; `limit` -1 for all. */
-  keyValues(range: KeyRange, limit: number): KeyValue[] {
-    if (range.end === undefined) {
-      const found = this.findWithValue(range.key);
-      return found === undefined ? [] : [found];
-    }
-    const rows =
-      range.end === null
-        ? this.#unbounded.rowsWithValue.all(range.key, limit)
-        : this.#bounded.rowsWithValue.all(range.key, range.end, limit);
-    return rows.map(parseKeyValue);
+    yield* portions(range.key, wanted, parseKeyRow, (from, limit) =>
+      end === null ? this.#unbounded.rows.all(from, limit) : this.#bounded.rows.all(from, end, limit),
+    );
   }
 
   count(range: KeyRange): number {
@@ -230,13 +219,24 @@ export class KeyStore {
 
   // Reading the past. `at` is a sequence number: the last one of the revision that is read.
 
-  /** The keys of a range as they stood at `at`, in key order; `limit` -1 for all. */
-  pastKeyValues(range: KeyRange, at: number, limit: number): KeyValue[] {
+  /** The keys of a range as they stood at `at`, in key order, read as `rows` are. */
+  *pastRows(range: KeyRange, at: number, wanted = Number.POSITIVE_INFINITY): Generator<PastRow> {
     const { key, end } = range;
-    if (end === undefined) return this.#pastSeq(key, at).map((seq) => keyValueOf(this.revision(seq)));
-    const rows =
-      end === null ? this.#unbounded.past.all(key, at, limit) : this.#bounded.past.all(key, end, at, limit);
-    return rows.map(parsePastRow);
+    if (end === undefined) {
+      for (const seq of this.#pastSeq(key, at)) yield { key, seq };
+      return;
+    }
+    yield* portions(key, wanted, parsePastRow, (from, limit) =>
+      end === null ? this.#unbounded.past.all(from, at, limit) : this.#bounded.past.all(from, end, at, limit),
+    );
+  }
+
+  /** A key of the past with its value. */
+  pastKeyValue({ key, seq }: PastRow): KeyValue {
+    const row = this.revision(seq);
+    // The row vouches for itself, but not for being the row of this key.
+    if (!equalBytes(row.key, key)) throw damaged(`The revision row ${seq} in state.db is of another key`);
+    return keyValueOf(row);
   }
 
   pastCount(range: KeyRange, at: number): number {
@@ -312,51 +312,37 @@ function keyRow(key: Uint8Array, numbers: readonly number[]): KeyRow {
   return { key, seq, createRevision, modRevision, version, lease, checksum };
 }
 
-/** A row of `history` (or, with `until` 0, of `key`) joined with its row of `revision`. */
-function parsePastRow(row: SqlValue[]): KeyValue {
-  const [key, seq, until, checksum, valueChecksum] = row as [
-    Uint8Array,
-    number,
-    number,
-    number,
-    number | null,
-  ];
+/** A row of `history` (or, with `until` 0, of `key`: there its row of `revision` vouches for it). */
+function parsePastRow(row: SqlValue[]): PastRow {
+  const [key, seq, until, checksum] = row as [Uint8Array, number, number, number];
   if (until !== 0) checkHistory(key, seq, until, checksum);
-  if (valueChecksum === null) throw damaged(`state.db lacks the revision row ${seq}`);
-  const [modRevision, createRevision, version, lease, value] = row.slice(5) as [
-    number,
-    number,
-    number,
-    number,
-    Uint8Array,
-  ];
-  const crc = addBytes(value, keyChecksum(key));
-  if (keyRowChecksum(crc, seq, createRevision, modRevision, version, lease) !== valueChecksum) {
-    throw damaged(`The checksum of a value in state.db is wrong (row ${seq})`);
-  }
-  return { key, value, createRevision, modRevision, version, lease };
+  return { key, seq };
 }
 
-/** The value's checksum covers the key and all numbers too, so it vouches for both joined rows. */
-function parseKeyValue(row: SqlValue[]): KeyValue {
-  const [key, seq, createRevision, modRevision, version, lease, , checksum, value] = row as [
-    Uint8Array,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number | null,
-    Uint8Array,
-  ];
-  if (checksum === null) throw damaged(`state.db lacks the revision row ${seq}`);
-  const crc = addBytes(value, keyChecksum(key));
-  if (keyRowChecksum(crc, seq, createRevision, modRevision, version, lease) !== checksum) {
-    throw damaged(`The checksum of a value in state.db is wrong (row ${seq})`);
+/** Reads rows that are in key order, from `key` on, one portion after the other. */
+function* portions<Row extends { readonly key: Uint8Array }>(
+  key: Uint8Array,
+  wanted: number,
+  parse: (row: SqlValue[]) => Row,
+  read: (from: Uint8Array, limit: number) => SqlValue[][],
+): Generator<Row> {
+  let from = key;
+  for (let left = wanted; left > 0; ) {
+    const limit = Math.min(portionRows, left);
+    const rows = read(from, limit);
+    let last: Row | undefined;
+    for (const row of rows) {
+      last = parse(row);
+      yield last;
+    }
+    if (last === undefined || rows.length < limit) return;
+    left -= rows.length;
+    from = concatBytes([last.key, keyAfter]);
   }
-  return { key, value, createRevision, modRevision, version, lease };
 }
+
+/** What makes of a key the next possible one. */
+const keyAfter = new Uint8Array(1);
 
 export function parseRevisionRow(seq: number, row: SqlValue[]): RevisionRow {
   const [modRevision, createRevision, version, lease, checksum, key, value] = row as [

@@ -1,6 +1,7 @@
 import { assert } from "../base/assert.ts";
 import type { MemberChange } from "../base/members.ts";
 import type { SqliteDatabase, SqliteStatement } from "../base/sqlite.ts";
+import { AnswerBudget } from "./answer-budget.ts";
 import { type Change, ChangeReader } from "./changes.ts";
 import { Compaction, type CompactionSlice } from "./compaction.ts";
 import { Executor } from "./executor.ts";
@@ -226,7 +227,7 @@ export class StateMachine {
   range(op: RangeOperation): RangeResult {
     const error = unreadable(op.revision, this.#state);
     if (error !== undefined) throw error;
-    return this.#reading(() => readRange(op, this.#store, this.#state, false));
+    return this.#reading(() => readRange(op, this.#store, this.#state, false, new AnswerBudget()));
   }
 
   /**

@@ -1,6 +1,6 @@
 import { compareBytes } from "../base/bytes.ts";
 import type { KeyRow, KeyStore } from "./key-store.ts";
-import type { Compare, KeyValue, Operation, TxnOperation } from "./types.ts";
+import type { Compare, Operation, TxnOperation } from "./types.ts";
 
 /**
  * A transaction whose comparisons are decided: which branch runs, with the decisions of the
@@ -23,27 +23,31 @@ export function plan(txn: TxnOperation, store: KeyStore): Plan {
   return { succeeded, operations, nested };
 }
 
-/** Whether a comparison holds for every key of its range; without any key, it looks at zeroes. */
+/**
+ * Whether a comparison holds for every key of its range; without any key, it looks at zeroes. Reads
+ * up to the first key that decides, and holds one value at a time.
+ */
 function holds(compare: Compare, store: KeyStore): boolean {
-  const { target, operand } = compare;
-  if (target === "value") {
-    const bytes = operand as Uint8Array;
-    const found = store.keyValues(compare, -1);
-    // There is no value that a missing key could be said to have.
-    return found.length > 0 && found.every(({ value }) => fits(compare, compareBytes(value, bytes)));
+  const { target } = compare;
+  let empty = true;
+  for (const row of store.rows(compare)) {
+    empty = false;
+    const difference =
+      target === "value"
+        ? compareBytes(store.keyValue(row).value, compare.operand as Uint8Array)
+        : numberOf(row, target) - (compare.operand as number);
+    if (!fits(compare, difference)) return false;
   }
-  const found: readonly Pick<KeyValue, Numbers>[] = store.rows(compare, -1);
-  const expected = operand as number;
-  return (found.length === 0 ? [missing] : found).every((row) =>
-    fits(compare, numberOf(row, target) - expected),
-  );
+  if (!empty) return true;
+  // There is no value that a missing key could be said to have.
+  return target !== "value" && fits(compare, numberOf(missing, target) - (compare.operand as number));
 }
 
-type Numbers = "version" | "createRevision" | "modRevision" | "lease";
+type Numbers = Pick<KeyRow, "version" | "createRevision" | "modRevision" | "lease">;
 
-const missing: Pick<KeyRow, Numbers> = { version: 0, createRevision: 0, modRevision: 0, lease: 0 };
+const missing: Numbers = { version: 0, createRevision: 0, modRevision: 0, lease: 0 };
 
-function numberOf(row: Pick<KeyRow, Numbers>, target: Exclude<Compare["target"], "value">): number {
+function numberOf(row: Numbers, target: Exclude<Compare["target"], "value">): number {
   switch (target) {
     case "version":
       return row.version;

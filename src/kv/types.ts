@@ -96,7 +96,7 @@ export interface PutResult {
   readonly type: "put";
   readonly revision: number;
   readonly previous?: KeyValue;
-  /** Set when this is the remembered answer of a repeated command and too long to remember: key-values are left out. */
+  /** Key-values are left out: they would pass `limits.answerBytesMax`, or the answer was too long to remember. */
   readonly abridged?: true;
 }
 export interface DeleteResult {
@@ -105,7 +105,7 @@ export interface DeleteResult {
   readonly deleted: number;
   /** In key order; empty unless asked for. */
   readonly previous: readonly KeyValue[];
-  /** Set when this is the remembered answer of a repeated command and too long to remember: key-values are left out. */
+  /** Key-values are left out: they would pass `limits.answerBytesMax`, or the answer was too long to remember. */
   readonly abridged?: true;
 }
 export interface RangeResult {
@@ -115,9 +115,9 @@ export interface RangeResult {
   readonly keys: readonly KeyValue[];
   /** Keys in the range, whatever limit and filters say. */
   readonly count: number;
-  /** More keys stand behind the limit. */
+  /** More keys stand behind the limit, or behind `limits.answerBytesMax`. */
   readonly more: boolean;
-  /** Set when this is the remembered answer of a repeated command and too long to remember: key-values are left out. */
+  /** Key-values are left out: they would pass `limits.answerBytesMax`, or the answer was too long to remember. */
   readonly abridged?: true;
 }
 export interface TxnResult {

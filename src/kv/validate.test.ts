@@ -88,6 +88,33 @@ describe("the number of operations", () => {
   });
 });
 
+describe("all operations and comparisons of a tree", () => {
+  const compares = (count: number) =>
+    Array.from({ length: count }, () => compare(keys("a"), "mod", "equal", 0));
+  const gets = (count: number) => many(count, () => range("a"));
+
+  test("may be three full lists", () => {
+    assert.equal(code(txn(compares(128), gets(128), gets(128))), "fine");
+    const full = txn(compares(64), [...gets(63), txn(compares(64), gets(64), gets(64))], gets(64));
+    assert.equal(code(full), "fine");
+    const one = txn([], [], [range("a")]);
+    assert.equal(code({ ...full, failure: [...gets(62), one, one] }), "too_many_operations");
+  });
+
+  test("have a limit that nesting does not pass", () => {
+    const nested = many(64, () => txn([], gets(64)));
+    assert.equal(code(txn([], nested)), "too_many_operations");
+    const puts = many(60, (i) =>
+      txn(
+        [],
+        many(60, (j) => put(`${i}/${j}`, "")),
+      ),
+    );
+    assert.equal(code(txn([], puts)), "too_many_operations");
+    assert.throws(() => validateCommand({ body: txn([], nested) }), /more than 384 .* in all/);
+  });
+});
+
 describe("a key named twice", () => {
   const cases: readonly [string, readonly Operation[], "fine" | "duplicate_key"][] = [
     ["put twice", [put("a", "1"), put("a", "2")], "duplicate_key"],

@@ -39,6 +39,7 @@ export function validateCommand(command: Command, limits: CommandLimits = defaul
       validateRange(body, limits);
       return;
     case "txn": {
+      validateTotal(body, limits);
       validateTxn(body, limits, limits.txnOperationsMax);
       const bytesMax = limits.valueBytesMax + defaults.commandOverheadBytesMax;
       const bytes = txnBytes(body);
@@ -128,6 +129,29 @@ function validateRange({ key, end }: KeyRange, { keyBytesMax }: CommandLimits): 
   }
   // One byte more than a key: the first key after the longest one.
   validateKey(end, keyBytesMax + 1);
+}
+
+/**
+ * All operations and comparisons of the whole tree, in both branches: the level rule alone lets a
+ * tree have thousands. As many as three full lists are enough for a transaction that is not nested.
+ */
+function validateTotal(txn: TxnOperation, limits: CommandLimits): void {
+  const max = 3 * limits.txnOperationsMax;
+  let total = 0;
+  const open: TxnOperation[] = [txn];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    total += next.compare.length + next.success.length + next.failure.length;
+    if (total > max) {
+      throw new CoracleError(
+        "too_many_operations",
+        `The transaction has more than ${max} comparisons and operations in all, nested ones included: split it.`,
+        { limit: max },
+      );
+    }
+    for (const branch of [next.success, next.failure]) {
+      for (const operation of branch) if (operation.type === "txn") open.push(operation);
+    }
+  }
 }
 
 /**

@@ -1,0 +1,42 @@
+import { limits } from "../base/limits.ts";
+import type { KeyValue } from "./types.ts";
+
+/** What a key-value takes beside its key and its value, rather too much than too little. */
+const pairOverheadBytes = 128;
+
+/** What a key-value counts. */
+export function pairBytes({ key, value }: Pick<KeyValue, "key" | "value">): number {
+  return pairOverheadBytes + key.length + value.length;
+}
+
+/**
+ * The bytes that one command or one read may answer, shared by all its operations. What an answer
+ * holds is in memory, on every member when the command comes from the log: so it has a bound, and
+ * what is left out behind it depends on nothing but the store and the command.
+ */
+export class AnswerBudget {
+  readonly #bytesMax: number;
+  #used = 0;
+
+  constructor(bytesMax: number = limits.answerBytesMax) {
+    this.#bytesMax = bytesMax;
+  }
+
+  /** What is left, in bytes. */
+  get left(): number {
+    return Math.max(0, this.#bytesMax - this.#used);
+  }
+
+  /** Whether `bytes` more fit. The first key-value always does, so that every listing gets on. */
+  fits(bytes: number): boolean {
+    return this.#used === 0 || this.#used + bytes <= this.#bytesMax;
+  }
+
+  /** Takes a key-value into the answer, unless it does not fit. */
+  take(keyValue: KeyValue): boolean {
+    const bytes = pairBytes(keyValue);
+    if (!this.fits(bytes)) return false;
+    this.#used += bytes;
+    return true;
+  }
+}
