@@ -270,9 +270,10 @@ export class MemberProcess {
     });
   }
 
-  /** Once, and on standard output only: the token is a secret, and logs are kept and sent elsewhere. */
+  /** Once. The token is a secret: what is no terminal (a journal, a file) keeps what it is told. */
   #announceJoin(): void {
-    if (this.#config.bootstrap) process.stdout.write(joinAnnouncement(this.#config, this.#token.token));
+    if (this.#config.bootstrap)
+      process.stdout.write(joinAnnouncement(this.#config, this.#token.token, process.stdout.isTTY === true));
   }
 
   /** After a restart with other addresses, the others learn them from the log. */

@@ -184,12 +184,13 @@ async function clusterAt(address: string, ask: Ask): Promise<number | undefined>
   }
 }
 
-/** Tells the operator of a new cluster how others join it. */
-export function joinAnnouncement(config: ServeConfig, token: string | undefined): string {
+/** Tells the operator of a new cluster how others join it; the token itself only to a person at a terminal. */
+export function joinAnnouncement(config: ServeConfig, token: string | undefined, terminal: boolean): string {
   if (token === undefined) return "";
   const path = tokenPath(config);
   const command = joinCommand({ peerAddress: config.advertisePeer, tokenFile: path });
-  return `join token: ${token} (in ${path})\nto join from another host: ${command}\n`;
+  const where = terminal ? `join token: ${token} (in ${path})` : `The join token is in ${path}.`;
+  return `${where}\nto join from another host, with that file: ${command}\n`;
 }
 
 /** The state as it was left. Nothing is written to a file that is no state. */

@@ -29,6 +29,7 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
     exitCode = code;
   });
   try {
+    refuseBrokenText(args);
     if (args[0] === "completion" || args[0] === "complete") await addCompletion(program);
     await program.parseAsync([...args], { from: "user" });
   } catch (error) {
@@ -79,6 +80,16 @@ async function addCompletion(program: Command): Promise<void> {
   tab(program, { completionCommandName: "completion" });
   const added = program.commands.find((command) => command.name() === "completion");
   added?.addHelpText("after", completionExample);
+}
+
+/** Bytes that are no UTF-8 arrive as U+FFFD: what was meant cannot be known any more. */
+function refuseBrokenText(args: readonly string[]): void {
+  const broken = args.findIndex((arg) => arg.includes("\uFFFD"));
+  if (broken < 0) return;
+  throw new CommandFailure(
+    exitCodes.usage,
+    `Argument ${broken + 1} is not valid UTF-8; give such a value by - (standard input) or @FILE, and such a key percent-encoded over HTTP.`,
+  );
 }
 
 async function report(error: unknown, io: Io): Promise<number> {

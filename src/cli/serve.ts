@@ -29,7 +29,9 @@ export async function runServe(config: ServeConfig): Promise<number> {
     await member.stop().catch(() => {});
     if (!(error instanceof CoracleError)) throw error;
     process.stderr.write(`coracle: ${error.message}\n`);
-    return error.code === "config_invalid" ? exitCodes.usage : exitCodes.failed;
+    // Flags and values were fine. A port, a folder or an address may be free at the next try, so this
+    // is not the exit code after which a supervisor gives up.
+    return exitCodes.failed;
   } finally {
     process.off("SIGTERM", onSignal);
     process.off("SIGINT", onSignal);
