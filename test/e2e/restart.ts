@@ -72,7 +72,8 @@ async function loneMember(report: Report): Promise<void> {
   const token = readFileSync(tokenPath, "utf8").trim();
   report.equal(statSync(tokenPath).mode & 0o777, 0o600, "the token file is readable by its owner only");
   const printed = member.tail(200);
-  report.check(printed.includes(token), "the token is printed at the first start");
+  report.check(printed.includes(tokenPath), "the first start says where the token lies");
+  report.check(!printed.includes(token), "the token itself is printed to a terminal only");
   report.check(/serve .*--join/.test(printed), "a ready-made join command is printed");
 
   const client = new Client([member.endpoint]);
