@@ -8,7 +8,8 @@ const dotSegment = /(?:^|\/)(?:\.|%2[Ee]){1,2}(?:\/|$)/;
 /** The path of a request as it was sent, still percent-encoded: Hono's own would decode it. */
 export function rawPath(request: Request): string {
   const url = request.url;
-  const start = url.indexOf("/", url.indexOf("://") + 3);
+  // Without a usable Host header (HTTP/1.0) the URL is the path alone.
+  const start = url.startsWith("/") ? 0 : url.indexOf("/", url.indexOf("://") + 3);
   const end = url.indexOf("?", start);
   return end === -1 ? url.slice(start) : url.slice(start, end);
 }
