@@ -37,7 +37,7 @@ function grpcRequest(operation: Operation, key: string, value: string): WireRequ
 
 /**
  * Who is measured, and how. A ratio is only made between faces of one tool: `wrk` varies the keys
- * by a script, `h2load` sends one fixed body, so one fixed key, and is the only one that speaks gRPC.
+ * by a script, `h2load` sends one fixed body, so one fixed key to all, and is the only one that speaks gRPC.
  */
 export const faces = {
   coracleWrk: {
@@ -64,6 +64,14 @@ export const faces = {
     variedKeys: false,
     request: coracleRequest,
   },
+  gatewayH2load: {
+    name: "etcd gateway",
+    system: "etcd",
+    tool: "h2load",
+    protocol: "http/1.1",
+    variedKeys: false,
+    request: gatewayRequest,
+  },
   grpcH2load: {
     name: "etcd gRPC",
     system: "etcd",
@@ -77,5 +85,6 @@ export const faces = {
 /** coracle's face against the etcd face that is measured with the same tool. */
 export const comparisons: readonly { readonly ours: Face; readonly theirs: Face }[] = [
   { ours: faces.coracleWrk, theirs: faces.gatewayWrk },
+  { ours: faces.coracleH2load, theirs: faces.gatewayH2load },
   { ours: faces.coracleH2load, theirs: faces.grpcH2load },
 ];

@@ -22,8 +22,10 @@ export interface Results {
  */
 const prototypeRatios = [
   { inFlight: 64, theirs: faces.grpcH2load, ratio: 22_200 / 11_700 },
+  { inFlight: 64, theirs: faces.gatewayH2load, ratio: 22_200 / 6_750 },
   { inFlight: 64, theirs: faces.gatewayWrk, ratio: 22_200 / 6_750 },
   { inFlight: 256, theirs: faces.grpcH2load, ratio: 25_500 / 16_900 },
+  { inFlight: 256, theirs: faces.gatewayH2load, ratio: 25_500 / 8_400 },
   { inFlight: 256, theirs: faces.gatewayWrk, ratio: 25_500 / 8_400 },
 ] as const;
 const shareOfPrototype = 0.8;
@@ -134,7 +136,7 @@ function renderVerdict(results: Results): string {
     const reached = our.perSecond / their.perSecond;
     const asked = ratio * shareOfPrototype;
     lines.push(
-      `- ${inFlight} in flight against ${theirs.name}: ${reached.toFixed(2)}x; the prototype had ${ratio.toFixed(2)}x, ` +
+      `- ${inFlight} in flight against ${theirs.name} (${theirs.tool}, ${theirs.variedKeys ? "varied keys" : "one key"}): ${reached.toFixed(2)}x; the prototype had ${ratio.toFixed(2)}x, ` +
         `within 20% is ${asked.toFixed(2)}x: ${reached >= asked ? "reached" : "**missed**"}`,
     );
   }
