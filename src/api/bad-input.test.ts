@@ -291,7 +291,11 @@ const cases: readonly Case[] = [
     /both lease and keep_lease/,
   ),
   txnCase({ success: [{ type: "put", key: "a", value: "", extra: 1 }] }, /extra/),
+  txnCase({ bogus: 1 }, /bogus: there is no such field/),
   txnCase({ success: [{ type: "delete" }] }, /names no keys/),
+  txnCase({ success: [{ type: "delete", prefix: "" }] }, /every key; say so by all: true/),
+  txnCase({ success: [{ type: "delete", start: "", all: false }] }, /every key; say so by all: true/),
+  txnCase({ failure: [{ type: "delete", prefix: "a", all: true }] }, /all beside key, prefix/),
   txnCase({ success: [{ type: "delete", key: "a", prefix: "b" }] }, /one key or one range/),
   txnCase({ success: [{ type: "range", prefix: "a", end: "b" }] }, /not by both/),
   txnCase(

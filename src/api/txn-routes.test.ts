@@ -91,7 +91,10 @@ describe("a transaction", () => {
     await send("POST", "/v1/txn", {
       ...txn({
         compare: [{ prefix: "p", create_revision: 5, result: "greater" }],
-        success: [{ type: "delete", start: "a", end: "c" }],
+        success: [
+          { type: "delete", start: "a", end: "c" },
+          { type: "delete", all: true },
+        ],
         failure: [
           { type: "put", key: "k", keep_value: true, keep_lease: true },
           { type: "range", prefix: "", revision: 1, limit: 3, sort },
@@ -106,7 +109,10 @@ describe("a transaction", () => {
       body: {
         type: "txn",
         compare: [{ key: byte("p"), end: byte("q"), target: "create", result: "greater", operand: 5 }],
-        success: [{ type: "delete", key: byte("a"), end: byte("c"), previous: false }],
+        success: [
+          { type: "delete", key: byte("a"), end: byte("c"), previous: false },
+          { type: "delete", key: new Uint8Array(1), end: null, previous: false },
+        ],
         failure: [
           {
             type: "put",

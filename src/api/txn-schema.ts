@@ -31,6 +31,15 @@ function wholeNumber(least: number, most: number = Number.MAX_SAFE_INTEGER) {
 }
 const truth = v.boolean("must be true or false");
 
+/** What is wrong with the fields of an object: the issue's path names the field. */
+function objectMessage(shape: string): (issue: v.StrictObjectIssue) => string {
+  return ({ expected }) => {
+    if (expected === "never") return "there is no such field here";
+    return expected === "Object" ? `must be ${shape}` : "is missing";
+  };
+}
+const anObject = objectMessage("an object");
+
 /** The fields that may carry bytes of one name: as text or bytes, or as base64. */
 const keyFields = { key: v.optional(bytesOrText), key_base64: v.optional(base64) };
 const rangeFields = {
@@ -90,6 +99,24 @@ function rangeIn(fields: RangeFields): KeyRange {
   return spanOf({ prefix, start, end });
 }
 
+/** As for DELETE: an empty prefix, as of an unset variable, must not empty the store. */
+function deletedBy(fields: RangeFields & { readonly all?: boolean | undefined }): KeyRange {
+  const words = [fields.prefix, fields.prefix_base64, fields.start, fields.start_base64];
+  words.push(fields.end, fields.end_base64);
+  const ranged = words.some((word) => word !== undefined && word.length > 0);
+  const keyed = fields.key !== undefined || fields.key_base64 !== undefined;
+  if (fields.all === true) {
+    if (keyed || words.some((word) => word !== undefined)) {
+      throw wrong("a delete has all beside key, prefix, start or end; give one");
+    }
+    return spanOf({});
+  }
+  if (!keyed && !ranged && words.some((word) => word !== undefined)) {
+    throw wrong("a delete's prefix, start and end are empty, which is every key; say so by all: true alone");
+  }
+  return rangeIn(fields);
+}
+
 const targets = {
   version: "version",
   create_revision: "create",
@@ -99,17 +126,20 @@ const targets = {
 const results = { equal: "equal", not_equal: "not-equal", greater: "greater", less: "less" } as const;
 
 const compare = v.pipe(
-  v.strictObject({
-    ...rangeFields,
-    ...valueFields,
-    version: v.optional(wholeNumber(0)),
-    create_revision: v.optional(wholeNumber(0)),
-    mod_revision: v.optional(wholeNumber(0)),
-    lease: v.optional(wholeNumber(0)),
-    result: v.optional(
-      v.picklist(["equal", "not_equal", "greater", "less"], "must be equal, not_equal, greater or less"),
-    ),
-  }),
+  v.strictObject(
+    {
+      ...rangeFields,
+      ...valueFields,
+      version: v.optional(wholeNumber(0)),
+      create_revision: v.optional(wholeNumber(0)),
+      mod_revision: v.optional(wholeNumber(0)),
+      lease: v.optional(wholeNumber(0)),
+      result: v.optional(
+        v.picklist(["equal", "not_equal", "greater", "less"], "must be equal, not_equal, greater or less"),
+      ),
+    },
+    anObject,
+  ),
   v.transform((fields): Compare => {
     const result = results[fields.result ?? "equal"];
     const value = one("value", fields.value, fields.value_base64);
@@ -128,15 +158,18 @@ const compare = v.pipe(
 );
 
 const put = v.pipe(
-  v.strictObject({
-    type: v.literal("put"),
-    ...keyFields,
-    ...valueFields,
-    lease: v.optional(wholeNumber(0)),
-    prev: v.optional(truth),
-    keep_value: v.optional(truth),
-    keep_lease: v.optional(truth),
-  }),
+  v.strictObject(
+    {
+      type: v.literal("put"),
+      ...keyFields,
+      ...valueFields,
+      lease: v.optional(wholeNumber(0)),
+      prev: v.optional(truth),
+      keep_value: v.optional(truth),
+      keep_lease: v.optional(truth),
+    },
+    anObject,
+  ),
   v.transform((fields): Operation => {
     const value = one("value", fields.value, fields.value_base64);
     const keepValue = fields.keep_value === true;
@@ -157,29 +190,43 @@ const put = v.pipe(
 );
 
 const remove = v.pipe(
-  v.strictObject({ type: v.literal("delete"), ...rangeFields, prev: v.optional(truth) }),
+  v.strictObject(
+    {
+      type: v.literal("delete"),
+      ...rangeFields,
+      all: v.optional(truth),
+      prev: v.optional(truth),
+    },
+    anObject,
+  ),
   v.transform(
-    (fields): Operation => ({ type: "delete", ...rangeIn(fields), previous: fields.prev === true }),
+    (fields): Operation => ({ type: "delete", ...deletedBy(fields), previous: fields.prev === true }),
   ),
 );
 
-const sort = v.strictObject({
-  target: v.picklist(
-    ["key", "version", "create", "mod", "value"],
-    "must be key, version, create, mod or value",
-  ),
-  descending: v.optional(truth, false),
-});
+const sort = v.strictObject(
+  {
+    target: v.picklist(
+      ["key", "version", "create", "mod", "value"],
+      "must be key, version, create, mod or value",
+    ),
+    descending: v.optional(truth, false),
+  },
+  anObject,
+);
 const range = v.pipe(
-  v.strictObject({
-    type: v.literal("range"),
-    ...rangeFields,
-    revision: v.optional(wholeNumber(1)),
-    limit: v.optional(wholeNumber(1, limits.rangeKeysMax)),
-    keys_only: v.optional(truth),
-    count_only: v.optional(truth),
-    sort: v.optional(sort),
-  }),
+  v.strictObject(
+    {
+      type: v.literal("range"),
+      ...rangeFields,
+      revision: v.optional(wholeNumber(1)),
+      limit: v.optional(wholeNumber(1, limits.rangeKeysMax)),
+      keys_only: v.optional(truth),
+      count_only: v.optional(truth),
+      sort: v.optional(sort),
+    },
+    anObject,
+  ),
   v.transform(
     (fields): Operation => ({
       type: "range",
@@ -212,12 +259,12 @@ const branches = {
   failure: v.optional(v.array(operation, "must be a list"), []),
 };
 const nested = v.pipe(
-  v.strictObject({ type: v.literal("txn"), ...branches }),
+  v.strictObject({ type: v.literal("txn"), ...branches }, anObject),
   v.transform((fields): TxnOperation => fields),
 );
 
 /** The body of `POST /v1/txn`, as the state machine takes it. */
 export const txnSchema: v.GenericSchema<unknown, TxnOperation> = v.pipe(
-  v.strictObject(branches, "must be an object with compare, success and failure"),
+  v.strictObject(branches, objectMessage("an object with compare, success and failure")),
   v.transform((fields): TxnOperation => ({ type: "txn", ...fields })),
 );
