@@ -43,7 +43,10 @@ export function endpointsOf(flags: ClientFlags, io: Io): string[] {
   try {
     return [...new Set(parseEndpoints(text, defaultPorts.client))];
   } catch (error) {
-    throw new CommandFailure(exitCodes.usage, `${source} is ${text}, but ${(error as Error).message}.`);
+    throw new CommandFailure(
+      exitCodes.usage,
+      `${source} is ${text || "empty"}, but ${(error as Error).message}.`,
+    );
   }
 }
 
@@ -92,6 +95,12 @@ export function addReadOptions(command: Command): Command {
 }
 
 export function readQuery(flags: ReadFlags): string[] {
+  if (flags.consistency === "linearizable" && flags.maxStaleMs !== undefined) {
+    throw new CommandFailure(
+      exitCodes.usage,
+      "--max-stale-ms is for serializable reads; leave it or --consistency linearizable out.",
+    );
+  }
   return [
     ...(flags.consistency === undefined ? [] : [`consistency=${flags.consistency}`]),
     ...(flags.maxStaleMs === undefined ? [] : [`max_stale_ms=${flags.maxStaleMs}`]),

@@ -37,11 +37,15 @@ interface Miss {
   readonly reason: string;
   /** `unreached`: never sent. `not-proposed`: the member says so. `lost`: it may have taken effect. */
   readonly kind: "unreached" | "not-proposed" | "lost";
+  readonly tookMs: number;
 }
 
 const pauseBetweenRoundsMs = 200;
 const decoder = new Decoder({ useRecords: false, mapsAsObjects: true, int64AsNumber: true } as object);
 const problemSchema = v.object({ code: v.optional(v.string(), ""), detail: v.optional(v.string(), "") });
+
+/** The same endpoint may take a little longer to answer than the last time. */
+const slackMs = 100;
 
 /** Connection errors that come up before a byte of the request is sent, on Bun, Node and Deno. */
 const unreachedCodes = new Set([
@@ -76,8 +80,11 @@ export class Client {
     const deadlineMs = performance.now() + this.#timeoutMs;
     const misses: Miss[] = [];
     while (true) {
+      const earlier = misses.length;
       const round = await this.#round(request, deadlineMs, misses);
       if (round !== undefined) return round;
+      // No endpoint could answer a change in the time that is left.
+      if (misses.length === earlier && request.method !== "GET") throw failureOf(request, misses);
       const recent = misses.slice(-this.#endpoints.length);
       const hopeful = recent.some((miss) => miss.kind === "not-proposed");
       if (!hopeful || performance.now() + pauseBetweenRoundsMs >= deadlineMs)
@@ -89,11 +96,19 @@ export class Client {
   /** One attempt at each endpoint. `undefined` when none gave an answer. */
   async #round(request: ApiRequest, deadlineMs: number, misses: Miss[]): Promise<ApiAnswer | undefined> {
     for (const [index, endpoint] of this.#endpoints.entries()) {
+      const leftMs = deadlineMs - performance.now();
+      const earlier = misses.findLast((miss) => miss.endpoint === endpoint);
+      const neededMs = earlier?.kind === "not-proposed" ? earlier.tookMs + slackMs : 1;
+      // A change cut off before the member can say that it proposed nothing would end as unknown.
+      if (neededMs > leftMs && request.method !== "GET") continue;
       // A member that hangs must leave time for the others.
-      const leftMs = (deadlineMs - performance.now()) / (this.#endpoints.length - index);
-      const outcome = await attempt(endpoint, request, Math.max(leftMs, 1));
+      const shareMs = Math.max(leftMs / (this.#endpoints.length - index), Math.min(neededMs, leftMs), 1);
+      const outcome = await attempt(endpoint, request, shareMs);
       if ("status" in outcome) return outcome;
-      misses.push(outcome);
+      // A read that ran out of time says less than what the member answered before.
+      if (earlier?.kind !== "not-proposed" || outcome.kind !== "lost" || request.method !== "GET") {
+        misses.push(outcome);
+      }
       if (outcome.kind === "lost" && request.sending === "once") throw failureOf(request, misses);
     }
     return undefined;
@@ -101,6 +116,10 @@ export class Client {
 }
 
 async function attempt(endpoint: string, request: ApiRequest, timeoutMs: number): Promise<ApiAnswer | Miss> {
+  const startMs = performance.now();
+  const miss = (kind: Miss["kind"], reason: string): Miss => {
+    return { endpoint, reason, kind, tookMs: performance.now() - startMs };
+  };
   try {
     const response = await fetch(endpoint + request.path, {
       method: request.method,
@@ -112,14 +131,14 @@ async function attempt(endpoint: string, request: ApiRequest, timeoutMs: number)
     const body = new Uint8Array(await response.arrayBuffer());
     const answer: ApiAnswer = { status: response.status, headers: response.headers, body, endpoint };
     if (answer.status < 400) return answer;
-    if (answer.status === 503 || answer.status === 429) {
-      return { endpoint, reason: problemOf(answer).detail, kind: "not-proposed" };
-    }
-    if (answer.status === 504) return { endpoint, reason: problemOf(answer).detail, kind: "lost" };
+    if (answer.status === 503 || answer.status === 429) return miss("not-proposed", problemOf(answer).detail);
+    if (answer.status === 504) return miss("lost", problemOf(answer).detail);
     throw refusalOf(answer);
   } catch (error) {
     if (error instanceof CommandFailure) throw error;
-    return { endpoint, reason: reasonOf(error, timeoutMs), kind: wasSent(error) ? "lost" : "unreached" };
+    return wasSent(error)
+      ? miss("lost", lostReason(error, timeoutMs))
+      : miss("unreached", unreachedReason(error));
   }
 }
 
@@ -133,11 +152,22 @@ function wasSent(error: unknown): boolean {
   return true;
 }
 
-function reasonOf(error: unknown, timeoutMs: number): string {
+function lostReason(error: unknown, timeoutMs: number): string {
   if (error instanceof DOMException && error.name === "TimeoutError") {
     return `no answer within ${Math.round(timeoutMs)} ms`;
   }
-  return wasSent(error) ? `the connection broke off (${messageOf(error)})` : "cannot be reached";
+  return "the connection broke off without an answer (is this the client port of a member, not its peer port?)";
+}
+
+function unreachedReason(error: unknown): string {
+  const cause = error instanceof Error ? error.cause : undefined;
+  const text = `${messageOf(error)} ${cause === undefined ? "" : messageOf(cause)}`;
+  if (/ENOTFOUND|EAI_AGAIN|dns error|DNSResolve/i.test(text))
+    return "cannot be reached: its name is not found";
+  // Bun says "unable to connect" to both.
+  return /refused|unable to connect/i.test(text)
+    ? "cannot be reached: nothing accepts connections there"
+    : "cannot be reached";
 }
 
 function failureOf(request: ApiRequest, misses: readonly Miss[]): CommandFailure {

@@ -148,7 +148,7 @@ describe("endpoints", () => {
     assert.equal(unreachable.exitCode, 3);
     assert.match(
       unreachable.io.errors,
-      /^coracle: No endpoint could be reached: http:\/\/127.*cannot be reached\.\n$/,
+      /^coracle: No endpoint could be reached: http:\/\/127.*cannot be reached: nothing accepts connections there\.\n$/,
     );
     const leaderless = await fake(() => problem(503, "no_leader", "No leader is known."));
     const waited = await run(["put", "k", "v", "--timeout", "300ms"], [leaderless.endpoint]);
@@ -172,6 +172,23 @@ describe("endpoints", () => {
     server.close();
     assert.equal(exitCode, 4, io.errors);
     assert.match(io.errors, /outcome is unknown: .*no answer within/);
+  });
+
+  test("a change is not sent again when the time left is too short for the member to refuse it", async () => {
+    const { createServer } = await import("node:http");
+    let seen = 0;
+    const server = createServer((_, response) => {
+      seen++;
+      setTimeout(() => response.writeHead(503).end(), 400);
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const address = server.address();
+    assert.ok(typeof address === "object" && address !== null);
+    const { exitCode, io } = await run(["put", "k", "v", "--timeout", "1s"], [`127.0.0.1:${address.port}`]);
+    server.closeAllConnections();
+    server.close();
+    assert.equal(exitCode, 3, io.errors);
+    assert.equal(seen, 1);
   });
 
   test("a change without idempotency key is never sent twice", async () => {
@@ -298,6 +315,14 @@ describe("list, del, status, member and leader", () => {
 
 describe("wrong usage is one sentence and exit code 2", () => {
   const cases: readonly (readonly [readonly string[], RegExp])[] = [
+    [["puut", "--help"], /unknown command 'puut' \(Did you mean put\?\)/],
+    [["del", "", "--prefix"], /prefix is empty.*--all/],
+    [["del"], /The key is missing/],
+    [["put", "a", "b\uFFFD"], /Argument 3 is not valid UTF-8/],
+    [
+      ["get", "k", "--consistency", "linearizable", "--max-stale-ms", "5"],
+      /--max-stale-ms is for serializable/,
+    ],
     [["puut"], /unknown command 'puut' \(Did you mean put\?\)/],
     [["put", "--prefx", "k"], /unknown option '--prefx'/],
     [["del", "k", "--prefx"], /Did you mean --prefix\?/],

@@ -10,6 +10,7 @@ import { readKey } from "./values.ts";
 
 interface DelFlags extends options.ClientFlags, options.ConditionFlags {
   readonly prefix?: boolean;
+  readonly all?: boolean;
   readonly prev?: boolean;
   readonly hex?: boolean;
 }
@@ -17,9 +18,10 @@ interface DelFlags extends options.ClientFlags, options.ConditionFlags {
 export function addDelCommand(program: Command, io: Io): void {
   const command = program
     .command("del")
-    .description("Delete a key, or all keys with a prefix.")
-    .argument("<key>", "a key; with --prefix, what the keys begin with")
+    .description("Delete a key, all keys with a prefix, or all keys.")
+    .argument("[key]", "a key; with --prefix, what the keys begin with; not with --all")
     .option("--prefix", "delete every key that begins with it")
+    .option("--all", "delete every key of the store")
     .option("--prev", "show what was deleted")
     .option("--hex", "the key is given in hexadecimal");
   options.addConditionOptions(command);
@@ -32,16 +34,9 @@ Examples:
   coracle del greeting --if-match 42
   coracle del config/ --prefix`,
   );
-  command.action(async (keyText: string, flags: DelFlags) => {
+  command.action(async (keyText: string | undefined, flags: DelFlags) => {
     const conditions = options.conditionHeaders(flags);
-    if (flags.prefix === true && Object.keys(conditions).length > 0) {
-      throw new CommandFailure(
-        exitCodes.usage,
-        "A condition is about one key: leave out --prefix or the condition.",
-      );
-    }
-    const key = readKey(keyText, flags.hex === true);
-    const target = flags.prefix === true ? `/v1/kv?prefix=${encodePercent(key)}` : keyPath(key);
+    const target = targetOf(keyText, flags, Object.keys(conditions).length > 0);
     const answer = await options.clientOf(flags, io).send({
       method: "DELETE",
       path: options.withQuery(target, flags.prev ? ["prev=true"] : []),
@@ -59,8 +54,26 @@ Examples:
       await io.out(`deleted ${deleted}, revision ${revision}\n`);
       if (previous.length > 0) await io.out(renderTable(keyHeader, previous.map(keyRow)));
     }
-    if (deleted === 0 && flags.prefix !== true) {
+    if (deleted === 0 && flags.prefix !== true && flags.all !== true) {
       throw new CommandFailure(exitCodes.notFound, `There is no key "${keyText}"; nothing was deleted.`);
     }
   });
+}
+
+function targetOf(keyText: string | undefined, flags: DelFlags, conditional: boolean): string {
+  const many = flags.all === true ? "--all" : flags.prefix === true ? "--prefix" : undefined;
+  const wrong = (sentence: string) => new CommandFailure(exitCodes.usage, sentence);
+  if (many !== undefined && conditional) {
+    throw wrong(`A condition is about one key: leave out ${many} or the condition.`);
+  }
+  if (flags.all === true) {
+    if (keyText !== undefined || flags.prefix === true)
+      throw wrong("--all deletes every key: leave out the key and --prefix, or --all.");
+    return "/v1/kv?all=true";
+  }
+  if (keyText === undefined) throw wrong("The key is missing; give one, or --all for every key.");
+  const key = readKey(keyText, flags.hex === true);
+  if (many === undefined) return keyPath(key);
+  if (key.length === 0) throw wrong("The prefix is empty, which is every key; say so by --all.");
+  return `/v1/kv?prefix=${encodePercent(key)}`;
 }

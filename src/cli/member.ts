@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { documentOf } from "./client.ts";
 import * as options from "./client-options.ts";
 import { type MemberDocument, membersSchema } from "./documents.ts";
+import { CommandFailure, exitCodes } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { printJson, renderTable } from "./output.ts";
 
@@ -69,6 +70,7 @@ function addChange(group: Command, io: Io, change: Change): void {
   options.addOutputOption(command, "one line");
   options.addClientOptions(command).addHelpText("after", `\nExample:\n  coracle member ${change.name} n3`);
   command.action(async (member: string, flags: options.ClientFlags) => {
+    if (member === "") throw new CommandFailure(exitCodes.usage, "The member is empty; give its id or name.");
     const client = options.clientOf(flags, io);
     const path = change.path(encodeURIComponent(member));
     await client.send({ method: change.method, path, headers: options.cbor, sending: "once" });

@@ -30,6 +30,7 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
   });
   try {
     refuseBrokenText(args);
+    refuseUnknownCommand(program, args[0]);
     if (args[0] === "completion" || args[0] === "complete") await addCompletion(program);
     await program.parseAsync([...args], { from: "user" });
   } catch (error) {
@@ -88,8 +89,15 @@ function refuseBrokenText(args: readonly string[]): void {
   if (broken < 0) return;
   throw new CommandFailure(
     exitCodes.usage,
-    `Argument ${broken + 1} is not valid UTF-8; give such a value by - (standard input) or @FILE, and such a key percent-encoded over HTTP.`,
+    `Argument ${broken + 1} is not valid UTF-8; give such a value by - (standard input) or @FILE, and such a key with --hex, or percent-encoded over HTTP.`,
   );
+}
+
+/** Also with --help behind it, which would else show the help of the whole. */
+function refuseUnknownCommand(program: Command, name: string | undefined): void {
+  if (name === undefined || name.startsWith("-") || name === "help" || name === "complete") return;
+  if (program.commands.some((command) => command.name() === name)) return;
+  program.parse([name], { from: "user" });
 }
 
 async function report(error: unknown, io: Io): Promise<number> {
