@@ -115,6 +115,11 @@ describe("values", () => {
     assert.equal(config.advertisePeer, "localhost:1");
   });
 
+  test("a variable that is nothing like an option's passes", () => {
+    load({ environment: { CORACLE_BIN: "x", CORACLE_PORT: "tcp://10.0.0.1:80", CORACLE_SERVICE_HOST: "h" } });
+    load({ environment: { CORACLE_ENDPOINTS: "h", CORACLE_TIMEOUT: "1s", CORACLE_STOP_WITH_STDIN: "1" } });
+  });
+
   test("a token comes from a file or from the environment", () => {
     const token = "0123456789abcdef0123";
     assert.equal(load({ flags: { "token-file": "/t" }, files: { "/t": `${token}\n` } }).token, token);
@@ -186,6 +191,12 @@ describe("refusals name the place, the value and the remedy", () => {
     ["no token", { flags: { "initial-cluster": ["n1=10.0.0.1:1"] } }, /needs a join token/],
     ["joining itself", { flags: { join: ["127.0.0.1"] } }, /only this member itself/],
     ["one port for both", { flags: { "listen-peer": "127.0.0.1:2379" } }, /need a port each/],
+    [
+      "a slip",
+      { environment: { CORACLE_LISTEN_CLEINT: "1" } },
+      /CLEINT does not exist; CORACLE_LISTEN_CLIENT/,
+    ],
+    ["a swap", { environment: { CORACLE_JION: "h" } }, /CORACLE_JION does not exist; CORACLE_JOIN does/],
     ["a short token", { environment: { CORACLE_TOKEN: "abc" } }, /at least 16/],
     ["a name with a slash", { flags: { name: "a/b" } }, /letters, digits/],
     ["an unknown level", { flags: { "log-level": "raft=loud" } }, /"loud" is none of the levels/],

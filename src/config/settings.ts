@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import * as v from "valibot";
 import { CoracleError, messageOf } from "../base/errors.ts";
+import { misspelledVariable } from "./environment.ts";
 import { environmentName, type OptionSpec, type ServeOptionKey, serveOptions } from "./options.ts";
 
 type Table = typeof serveOptions;
@@ -68,6 +69,12 @@ function readConfigFile(sources: ConfigSources): { path: string; values: Readonl
  * @throws CoracleError `config_invalid`, with a sentence that names the place and the value.
  */
 export function readSettings(sources: ConfigSources): Settings {
+  const slip = misspelledVariable(sources.environment);
+  if (slip !== undefined) {
+    throw invalid(
+      `The environment variable ${slip.given} does not exist; ${slip.meant} does. Rename or unset it.`,
+    );
+  }
   const file = readConfigFile(sources);
   const settings: Record<string, unknown> = {};
   for (const [key, spec] of Object.entries<OptionSpec>(serveOptions)) {
