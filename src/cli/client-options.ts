@@ -68,10 +68,13 @@ export function idempotencyHeader(): Record<string, string> {
 }
 
 /** A commander argument parser for whole numbers. */
-export function wholeNumber(least: number): (text: string) => number {
+export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const number = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-    if (!(number >= least)) throw new InvalidArgumentError(`It must be a whole number from ${least}.`);
+    if (!(number >= least && number <= most)) {
+      const bound = most === Number.MAX_SAFE_INTEGER ? "" : ` to ${most}`;
+      throw new InvalidArgumentError(`It must be a whole number from ${least}${bound}.`);
+    }
     return number;
   };
 }
