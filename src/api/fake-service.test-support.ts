@@ -20,6 +20,10 @@ interface Version {
   readonly keyValue: KeyValue | undefined;
 }
 
+const unserved = (): never => {
+  throw new CoracleError("internal", "The fake does not serve that.");
+};
+
 /**
  * For tests: a service in memory, with the whole history and the rules of the state machine as far
  * as the HTTP face shows them. `failWith` makes the next call fail.
@@ -27,6 +31,20 @@ interface Version {
 export class FakeService implements Service {
   readonly kv: { -readonly [Method in keyof KvService]: KvService[Method] };
   readonly cluster: FakeCluster;
+  readonly leases: Service["leases"] = {
+    grant: unserved,
+    revoke: unserved,
+    keepAlive: unserved,
+    timeToLive: unserved,
+    list: unserved,
+  };
+  readonly watches: Service["watches"] = { open: unserved };
+  readonly maintenance: Service["maintenance"] = {
+    hash: unserved,
+    snapshot: unserved,
+    storage: unserved,
+    compacted: unserved,
+  };
   readonly commands: Command[] = [];
   readonly reads: { readonly request: RangeOperation; readonly consistency: Consistency }[] = [];
   /** Off when a benchmark would fill the memory. */

@@ -1,5 +1,14 @@
+import type { CoracleError } from "../base/errors.ts";
 import type { MemberRecord } from "../base/members.ts";
-import type { Command, CommandResult, RangeOperation, RangeResult } from "../kv/types.ts";
+import type {
+  Command,
+  CommandResult,
+  KeyRange,
+  KeyValue,
+  LeaseId,
+  RangeOperation,
+  RangeResult,
+} from "../kv/types.ts";
 
 /**
  * What the HTTP and gRPC faces need from a member. `node/` implements it; tests use a fake.
@@ -9,6 +18,9 @@ import type { Command, CommandResult, RangeOperation, RangeResult } from "../kv/
  */
 export interface Service {
   readonly kv: KvService;
+  readonly leases: LeaseService;
+  readonly watches: WatchService;
+  readonly maintenance: MaintenanceService;
   readonly cluster: ClusterService;
 }
 
@@ -21,6 +33,92 @@ export interface KvService {
   /** Proposes a command and resolves when it is applied. A result of type `refused` is thrown instead. */
   propose(command: Command): Promise<Exclude<CommandResult, { type: "refused" }>>;
   range(request: RangeOperation, consistency: Consistency): Promise<RangeResult>;
+}
+
+export interface LeaseService {
+  /**
+   * Grants a lease; id 0 asks for one. The TTL is raised to the smallest one allowed. Throws
+   * `lease_exists`, or `invalid_argument` for a TTL over the limit.
+   */
+  grant(id: LeaseId, ttlSeconds: number): Promise<{ readonly id: LeaseId; readonly ttlSeconds: number }>;
+  /** Ends a lease: its keys are deleted, in key order, at one revision. Throws `lease_not_found`. */
+  revoke(id: LeaseId): Promise<{ readonly revision: number }>;
+  /** Renews a lease, through the leader, which has confirmed that it leads. Throws `lease_not_found`. */
+  keepAlive(id: LeaseId): Promise<{ readonly ttlSeconds: number }>;
+  /** Throws `lease_not_found`. */
+  timeToLive(id: LeaseId, withKeys: boolean): Promise<LeaseStatus>;
+  /** The ids of all leases, in the order of their ids. */
+  list(): Promise<readonly LeaseId[]>;
+}
+
+export interface LeaseStatus {
+  readonly id: LeaseId;
+  /** What is left, not rounded. */
+  readonly remainingSeconds: number;
+  readonly grantedSeconds: number;
+  /** In key order; empty unless asked for. */
+  readonly keys: readonly Uint8Array[];
+}
+
+export interface WatchRequest extends KeyRange {
+  /** The first revision whose events are wanted. 0: those after the store's revision now. */
+  readonly startRevision: number;
+  /** With each event the key as it was before it, unless that is compacted. */
+  readonly previous?: boolean;
+  readonly withoutPuts?: boolean;
+  readonly withoutDeletes?: boolean;
+}
+
+/** Of a deleted key `keyValue` has only the key and the revision of the deletion. */
+export interface WatchEvent {
+  readonly type: "put" | "delete";
+  readonly keyValue: KeyValue;
+  readonly previous?: KeyValue;
+}
+
+/** Events of one or more whole revisions, in the order in which they happened. */
+export interface WatchBatch {
+  readonly events: readonly WatchEvent[];
+  /** Every event up to this revision has been delivered with this batch or before it. */
+  readonly revision: number;
+}
+
+export interface WatchReceiver {
+  /** Called never from inside `open`. Returns false when it wants no more until `Watch.resume`. */
+  receive(batch: WatchBatch): boolean;
+  /**
+   * The watch ends: `revision_compacted` (details: `compact_revision`), `shutting_down`, or
+   * `not_proposed` when this member cannot serve watches now. Nothing comes after it.
+   */
+  ended(error: CoracleError): void;
+}
+
+export interface Watch {
+  /** Events begin after this revision: the store's when the watch was opened, or before its start revision. */
+  readonly openedRevision: number;
+  /** Every event up to this revision has been given to the receiver. */
+  readonly deliveredRevision: number;
+  cancel(): void;
+  resume(): void;
+}
+
+export interface WatchService {
+  /**
+   * Watches this member's applied state: it may be a little behind the leader's. Throws
+   * `invalid_argument` for a range that can hold no key, `overloaded` for a watch too many.
+   */
+  open(request: WatchRequest, receiver: WatchReceiver): Watch;
+}
+
+export interface MaintenanceService {
+  /** A number that is the same on all members that have applied as much. */
+  hash(): Promise<{ readonly hash: number; readonly revision: number; readonly compactRevision: number }>;
+  /** A consistent copy of this member's state: a SQLite file, in pieces. Aborted by `return`. */
+  snapshot(): AsyncIterable<Uint8Array> & { readonly bytes?: number };
+  /** Bytes of this member's state on disk, and of those in use. */
+  storage(): { readonly bytes: number; readonly usedBytes: number };
+  /** Resolves when rows that the compaction made unreadable are removed here. */
+  compacted(): Promise<void>;
 }
 
 export interface MemberStatus {

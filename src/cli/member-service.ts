@@ -43,5 +43,14 @@ export function memberService(node: Node, identity: Identity, onLeft: () => void
     },
     readiness: () => view.readiness(),
   };
-  return { kv, cluster };
+  return { kv, cluster, ...notYetServed };
 }
+
+const refuse = (): never => {
+  throw new CoracleError("not_proposed", "This member does not serve that yet.");
+};
+const notYetServed: Pick<Service, "leases" | "watches" | "maintenance"> = {
+  leases: { grant: refuse, revoke: refuse, keepAlive: refuse, timeToLive: refuse, list: refuse },
+  watches: { open: refuse },
+  maintenance: { hash: refuse, snapshot: refuse, storage: refuse, compacted: refuse },
+};

@@ -6,6 +6,12 @@ import type { MemberChange, MemberRecord } from "../base/members.ts";
  * Words are etcd's: a revision is store-wide, `version` counts the puts of one key's life.
  */
 
+/**
+ * A lease's id, an int64 as in etcd; 0 names none. Canonical: a number when it is a safe integer, else
+ * a bigint, so that `===`, `<` and the keys of a `Map` work on both. Ids that coracle chooses are safe.
+ */
+export type LeaseId = number | bigint;
+
 export interface KeyValue {
   readonly key: Uint8Array;
   readonly value: Uint8Array;

@@ -45,6 +45,8 @@ export interface ClusterContext {
   stopping(): boolean;
   introduce(member: PeerEndpoint): void;
   readonly peerAddress: string | undefined;
+  /** Who answers questions that are not about the cluster itself. */
+  handler(name: string): RequestHandler | undefined;
   readonly requestTimeoutMs: number;
 }
 
@@ -55,20 +57,23 @@ export type MemberView = { readonly member: MemberRecord; readonly status: Statu
 export class Cluster {
   readonly #context: ClusterContext;
   readonly #requests: PeerRequests;
+  readonly #handler: (name: string) => RequestHandler | undefined;
   readonly #startedMs: number;
 
   constructor(context: ClusterContext) {
     this.#context = context;
     this.#startedMs = context.clock.nowMs();
+    const own = new Map<string, RequestHandler>([
+      ["introduce", async (body, from) => this.#introduced(body, from)],
+      ["status", async () => this.#ownStatus()],
+      ["admin", (body, from) => this.#lead(parsePeerBody(adminSchema, body, from))],
+    ]);
+    this.#handler = (name) => own.get(name) ?? context.handler(name);
     this.#requests = new PeerRequests({
       clock: context.clock,
       random: context.random,
       send: (to, message) => context.send(to, message),
-      handlers: new Map<string, RequestHandler>([
-        ["introduce", async (body, from) => this.#introduced(body, from)],
-        ["status", async () => this.#ownStatus()],
-        ["admin", (body, from) => this.#lead(parsePeerBody(adminSchema, body, from))],
-      ]),
+      handler: this.#handler,
     });
   }
 
@@ -162,8 +167,12 @@ export class Cluster {
     return this.#context.raft().conf.voters.filter((voter) => voter !== this.#context.self).length;
   }
 
+  #admin(request: AdminRequest): Promise<unknown> {
+    return this.askLeader("admin", request);
+  }
+
   /** Has the leader do it, wherever it is; what was surely not done is tried again until the deadline. */
-  async #admin(request: AdminRequest): Promise<unknown> {
+  async askLeader(name: string, body: unknown): Promise<unknown> {
     const { clock, requestTimeoutMs, self } = this.#context;
     const untilMs = clock.nowMs() + requestTimeoutMs;
     for (;;) {
@@ -171,8 +180,8 @@ export class Cluster {
       const again = new CoracleError("no_leader", "The cluster has no leader now; nothing was changed.");
       try {
         if (leader === nobody) throw again;
-        if (leader === self) return await this.#lead(request);
-        return await this.#requests.ask(leader, "admin", request, requestTimeoutMs);
+        if (leader === self) return await this.#handler(name)?.(body, self);
+        return await this.ask(leader, name, body, requestTimeoutMs);
       } catch (error) {
         const retry =
           error instanceof CoracleError && (error.code === "no_leader" || error.code === "not_proposed");
@@ -180,6 +189,11 @@ export class Cluster {
       }
       await this.#pause(retryMs);
     }
+  }
+
+  /** Has another member answer a question; see `PeerRequests.ask`. */
+  ask(member: MemberId, name: string, body: unknown, timeoutMs: number): Promise<unknown> {
+    return this.#requests.ask(member, name, body, timeoutMs);
   }
 
   async #lead(request: AdminRequest): Promise<unknown> {

@@ -6,6 +6,7 @@ import type { MemberId } from "../raft/types.ts";
 import type { Identity, LogStore } from "../storage/types.ts";
 import type { NodeMetrics } from "./metrics.ts";
 import type { BuildInfo, NodeOptions } from "./options.ts";
+import type { NodePartFactory } from "./part.ts";
 import type { SnapshotCarrier, StateStore } from "./state-store.ts";
 
 /** Everything outside of a member; the simulator gives its own. */
@@ -23,6 +24,8 @@ export interface NodeDependencies {
   readonly transport: Transport & SnapshotCarrier & { setRemoved(ids: readonly MemberId[]): void };
   readonly newId: () => MemberId;
   readonly metrics?: NodeMetrics;
+  /** Duties beside replication, in the order in which they are called. */
+  readonly parts?: readonly NodePartFactory[];
   /** The member cannot go on: its process must end. */
   readonly onFatal: (error: unknown) => void;
   /** This member was removed from the cluster. */

@@ -1,4 +1,7 @@
+import { CoracleError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import type { Command } from "../kv/types.ts";
+import { type CommandLimits, validateCommand } from "../kv/validate.ts";
 import type { ForwardOutcome, PeerMessage } from "../peer/types.ts";
 import type { MemberId } from "../raft/types.ts";
 import { abridgedOutcome, outcomeBytes } from "./result-size.ts";
@@ -16,7 +19,27 @@ export class ForwardReplies {
     this.#wake = wake;
   }
 
-  add(to: MemberId, number: number, outcome: ForwardOutcome): void {
+  /** Submits forwarded commands; their ends, refusals among them, go back to the member they came from. */
+  serve(
+    from: MemberId,
+    { first, commands }: Extract<PeerMessage, { type: "forward" }>,
+    commandLimits: CommandLimits,
+    submit: (command: Command, end: (outcome: ForwardOutcome) => void) => void,
+  ): void {
+    commands.forEach((command, at) => {
+      const end = (outcome: ForwardOutcome): void => this.#add(from, first + at, outcome);
+      try {
+        validateCommand(command, commandLimits);
+      } catch (error) {
+        if (!(error instanceof CoracleError)) throw error;
+        end({ status: "done", result: { type: "refused", code: error.code, message: error.message } });
+        return;
+      }
+      submit(command, end);
+    });
+  }
+
+  #add(to: MemberId, number: number, outcome: ForwardOutcome): void {
     const outcomes = this.#waiting.get(to);
     if (outcomes === undefined) this.#waiting.set(to, [[number, outcome]]);
     else outcomes.push([number, outcome]);

@@ -5,7 +5,7 @@ import { limits } from "../base/limits.ts";
 import type { ApplyOutcome, StateMachine } from "../kv/state-machine.ts";
 import type { Command, CommandResult, RangeOperation, RangeResult } from "../kv/types.ts";
 import { type CommandLimits, validateCommand, validateRangeOperation } from "../kv/validate.ts";
-import type { ForwardOutcome, PeerMessage, Transport, TransportEvents } from "../peer/types.ts";
+import type { PeerMessage, Transport, TransportEvents } from "../peer/types.ts";
 import { Raft } from "../raft/raft.ts";
 import {
   type Entry,
@@ -20,10 +20,12 @@ import { Cluster } from "./cluster.ts";
 import type { Consistency, NodeDependencies } from "./dependencies.ts";
 import { RaftDriver } from "./driver.ts";
 import { Farewell } from "./farewell.ts";
+import { figuresOf } from "./figures.ts";
 import { ForwardReplies } from "./forward-replies.ts";
 import { LogKeeper } from "./log-keeper.ts";
 import { MembershipChanges } from "./membership.ts";
 import { type NodeFigures, type NodeMetrics, noMetrics } from "./metrics.ts";
+import { type NodeAccess, Parts } from "./part.ts";
 import { PeerSet } from "./peer-set.ts";
 import { Proposals } from "./proposals.ts";
 import { Reads } from "./reads.ts";
@@ -67,6 +69,7 @@ export class Node implements TransportEvents {
   #stopped = false;
   #lastLeader: MemberId = nobody;
   readonly #farewell: Farewell;
+  readonly #parts = new Parts();
 
   constructor(deps: NodeDependencies) {
     this.#deps = deps;
@@ -146,7 +149,26 @@ export class Node implements TransportEvents {
       stopping: () => this.#stopping,
       introduce: (member) => this.#peers.introduce(member),
       peerAddress: deps.peerAddress,
+      handler: (name) => this.#parts.handler(name),
     });
+    for (const create of deps.parts ?? []) this.#parts.add(create(this.#access()));
+  }
+
+  #access(): NodeAccess {
+    const { clock, identity, options, random } = this.#deps;
+    return {
+      self: identity.memberId,
+      clock,
+      random,
+      options,
+      state: () => this.#state,
+      raft: () => this.#driver.raft.status(),
+      propose: (command) => this.propose(command),
+      proposeHere: (command) => this.#propose(command, true),
+      current: () => this.#reads.current(),
+      askLeader: (name, body) => this.cluster.askLeader(name, body),
+      ask: (member, name, body, timeoutMs) => this.cluster.ask(member, name, body, timeoutMs),
+    };
   }
 
   /** What most parts need to know of the node around them. */
@@ -206,6 +228,7 @@ export class Node implements TransportEvents {
     this.#every(dutyMs, () => {
       this.membership.autopilot();
       this.#logKeeper.check();
+      this.#parts.duty();
     });
     // Nobody else can answer: a lone voter need not wait for its election timer.
     const { voters } = this.#state.confState();
@@ -238,6 +261,11 @@ export class Node implements TransportEvents {
 
   /** Proposes a command and resolves with its result when it is applied. */
   propose(command: Command): Promise<Exclude<CommandResult, { type: "refused" }>> {
+    return this.#propose(command, false);
+  }
+
+  /** `onlyHere`: ends as not proposed when another member leads, as what was forwarded does. */
+  #propose(command: Command, onlyHere: boolean): Promise<Exclude<CommandResult, { type: "refused" }>> {
     return new Promise((resolve, reject) => {
       validateCommand(command, this.#commandLimits);
       if (this.#applier.trouble !== undefined) {
@@ -247,7 +275,7 @@ export class Node implements TransportEvents {
         );
       }
       const startMs = this.#deps.clock.nowMs();
-      this.#proposals.submit(command, false, (outcome) => {
+      this.#proposals.submit(command, onlyHere, (outcome) => {
         this.#metrics.proposalMs(this.#deps.clock.nowMs() - startMs);
         const result = resultOf(outcome);
         if (result instanceof CoracleError) reject(result);
@@ -307,8 +335,7 @@ export class Node implements TransportEvents {
   }
 
   onMessage(from: MemberId, message: PeerMessage): void {
-    if (this.#stopped) return;
-    this.#guard(() => this.#receive(from, message));
+    if (!this.#stopped) this.#guard(() => this.#receive(from, message));
   }
 
   onConnected(member: MemberId): void {
@@ -327,29 +354,7 @@ export class Node implements TransportEvents {
   }
 
   figures(): NodeFigures {
-    const status = this.#driver.raft.status();
-    const size = this.#deps.log.size();
-    return {
-      isLeader: status.role === "leader",
-      hasLeader: status.leader !== nobody,
-      term: status.term,
-      commitIndex: status.commit,
-      appliedIndex: this.#state.appliedIndex,
-      revision: this.#state.revision,
-      proposalsInFlight: this.#proposals.inFlight,
-      storeBytes: this.#deps.store.bytes(),
-      logEntries: size.entries,
-      logBytes: size.bytes,
-      peers: this.#peers.others.map(({ id, name }) => {
-        const progress = status.progress.find(({ member }) => member === id);
-        return {
-          name,
-          lagEntries: progress === undefined ? undefined : Math.max(0, status.lastIndex - progress.match),
-          connected: this.#deps.transport.connected(id),
-          roundTripMs: this.#deps.transport.roundTripMs(id),
-        };
-      }),
-    };
+    return figuresOf(this.#deps, this.#state, this.#driver.raft.status(), this.#proposals, this.#peers);
   }
 
   /**
@@ -367,9 +372,7 @@ export class Node implements TransportEvents {
     }
     await this.#proposals.drain(graceMs);
     this.#reads.close();
-    this.#stopped = true;
-    this.#driver.stop();
-    for (const timer of this.#timers) timer.cancel();
+    this.#end();
   }
 
   #wake(): void {
@@ -384,6 +387,8 @@ export class Node implements TransportEvents {
   #turn(): void {
     this.#driver.pump();
     this.#noticeLeader();
+    const { isLeader, term } = this.#driver.raft;
+    this.#parts.leading(isLeader && this.#state.appliedTerm === term ? term : undefined);
     this.#proposals.flush();
     this.#reads.flush();
     this.#driver.pump();
@@ -400,7 +405,9 @@ export class Node implements TransportEvents {
   #receive(from: MemberId, message: PeerMessage): void {
     switch (message.type) {
       case "forward":
-        this.#forwarded(from, message.first, message.commands);
+        this.#replies.serve(from, message, this.#commandLimits, (command, end) => {
+          this.#proposals.submit(command, true, end);
+        });
         return;
       case "forward-result":
         this.#proposals.answered(message.outcomes);
@@ -423,21 +430,8 @@ export class Node implements TransportEvents {
     }
   }
 
-  #forwarded(from: MemberId, first: number, commands: readonly Command[]): void {
-    commands.forEach((command, at) => {
-      const reply = (outcome: ForwardOutcome): void => this.#replies.add(from, first + at, outcome);
-      try {
-        validateCommand(command, this.#commandLimits);
-      } catch (error) {
-        if (!(error instanceof CoracleError)) throw error;
-        reply({ status: "done", result: { type: "refused", code: error.code, message: error.message } });
-        return;
-      }
-      this.#proposals.submit(command, true, reply);
-    });
-  }
-
   #applied(entries: readonly Entry[], outcomes: readonly ApplyOutcome[]): void {
+    this.#parts.applied();
     entries.forEach((entry, at) => {
       const outcome = outcomes[at];
       if (outcome === undefined) return;
@@ -464,6 +458,7 @@ export class Node implements TransportEvents {
     this.#applier.pause();
     this.#state = await this.#deps.store.install(snapshot, this.#state);
     this.#applier.replace(this.#state);
+    this.#parts.installed();
     this.#proposals.skipped(snapshot.index);
     this.#driver.step({ type: "conf-applied", index: snapshot.index, conf: this.#state.confState() });
     this.#driver.step({ type: "applied", index: this.#state.appliedIndex });
@@ -492,9 +487,14 @@ export class Node implements TransportEvents {
 
   #fatal(error: unknown): void {
     if (this.#stopped) return;
+    this.#end();
+    this.#deps.onFatal(error);
+  }
+
+  #end(): void {
     this.#stopped = true;
     this.#driver.stop();
+    this.#parts.close();
     for (const timer of this.#timers) timer.cancel();
-    this.#deps.onFatal(error);
   }
 }

@@ -18,7 +18,7 @@ interface Waiting {
 export class PeerRequests {
   readonly #clock: Clock;
   readonly #send: (to: MemberId, message: PeerMessage) => boolean;
-  readonly #handlers: ReadonlyMap<string, RequestHandler>;
+  readonly #handler: (name: string) => RequestHandler | undefined;
   readonly #waiting = new Map<number, Waiting>();
   #nextId: number;
 
@@ -26,12 +26,12 @@ export class PeerRequests {
     readonly clock: Clock;
     readonly random: Random;
     readonly send: (to: MemberId, message: PeerMessage) => boolean;
-    readonly handlers: ReadonlyMap<string, RequestHandler>;
+    readonly handler: (name: string) => RequestHandler | undefined;
   }) {
     this.#clock = options.clock;
     this.#nextId = firstNumber(options.random);
     this.#send = options.send;
-    this.#handlers = options.handlers;
+    this.#handler = options.handler;
   }
 
   /**
@@ -89,7 +89,7 @@ export class PeerRequests {
   }
 
   #serve(from: MemberId, id: number, name: string, body: unknown): void {
-    const handler = this.#handlers.get(name);
+    const handler = this.#handler(name);
     const answer =
       handler === undefined
         ? Promise.reject(
