@@ -44,8 +44,12 @@ function projectFiles(): TextFile[] {
     .map((path) => ({ path, text: readFileSync(join(root, path), "utf8") }));
 }
 
+/** Made by `npm run protos`: no style of ours. What imports them, and what they import, is checked all the same. */
+const generated = /^src\/(etcd|grpc)\/gen\/\w[\w-]*_pb\.ts$/;
+
 const files = projectFiles();
 const typescript = files.filter(({ path }) => path.endsWith(".ts"));
+const written = typescript.filter(({ path }) => !generated.test(path));
 const source = typescript.filter(({ path }) => path.startsWith("src/"));
 const product = source.filter(({ path }) => !/\.(test|test-support)\.ts$/.test(path));
 
@@ -70,6 +74,7 @@ const tiers: readonly (readonly string[])[] = [
   ["raft", "kv"],
   ["wire"],
   ["storage", "peer", "discovery", "config"],
+  ["etcd"],
   ["node", "api", "grpc"],
   ["cli"],
   ["main.ts"],
@@ -78,7 +83,10 @@ const tiers: readonly (readonly string[])[] = [
 const platformRoom = "runtime";
 const platformFree = new Set(["base", "raft", "kv", "wire"]);
 /** Interfaces that lower rooms name, as types. */
-const sharedTypes: readonly (readonly [room: string, file: string])[] = [["wire", "src/peer/types.ts"]];
+const sharedTypes: readonly (readonly [room: string, file: string])[] = [
+  ["wire", "src/peer/types.ts"],
+  ["etcd", "src/api/service.ts"],
+];
 
 const importPattern = /^\s*(?:import|export)\s+(type\s)?(?:[^"';]*?\sfrom\s+)?"(\.[^"]+)"/gm;
 const lazyImportPattern = /\bimport\(\s*"(\.[^"]+)"\s*\)/g;
@@ -212,7 +220,7 @@ describe("what code must not do", () => {
 
 describe("files and words", () => {
   test("files stay under the limit of lines", () => {
-    const long = typescript.filter(({ text }) => text.split("\n").length - 1 > fileLinesMax);
+    const long = written.filter(({ text }) => text.split("\n").length - 1 > fileLinesMax);
     assert.deepEqual(
       long.map(({ path }) => path),
       [],
@@ -220,7 +228,7 @@ describe("files and words", () => {
   });
 
   test("file names are in kebab case", () => {
-    const odd = typescript.filter(
+    const odd = written.filter(
       ({ path }) => !/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|test-support))?\.ts$/.test(basename(path)),
     );
     assert.deepEqual(
