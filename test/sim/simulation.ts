@@ -153,9 +153,11 @@ class Simulation implements World {
   }
 
   mayLoseDisk(): boolean {
-    const { members } = this.checks.committed;
-    const voters = [...members].filter(([, { learner }]) => !learner).length;
+    const { members, membersBefore } = this.checks.committed;
     const leaving = [...this.#removalsAsked].filter((id) => members.has(id)).length;
+    // Who has not heard of the last change counts by the members before it.
+    const before = membersBefore.size === 0 ? members : membersBefore;
+    const voters = Math.min(votersOf(members).length, votersOf(before).length);
     return this.#lost() === 0 && voters - leaving >= 3;
   }
 
@@ -289,9 +291,9 @@ class Simulation implements World {
 
   /** Whether a majority of these voters is healthy when this machine is down. */
   #majorityWithout(down: Host, voters: readonly MemberId[]): boolean {
-    const healthy = this.#healthy().filter(
-      (host) => host !== down && voters.includes(host.disk.identity?.memberId ?? 0),
-    );
+    const healthy = this.#healthy().filter((host) => {
+      return host !== down && !host.damaged && voters.includes(host.disk.identity?.memberId ?? 0);
+    });
     return healthy.length * 2 > voters.length || voters.length === 0;
   }
 

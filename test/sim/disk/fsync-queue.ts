@@ -27,12 +27,9 @@ export class FsyncQueue {
     this.#waiting = [];
     this.#after(this.#fsyncMs(), () => {
       this.#busy = false;
-      if (this.#failing()) {
-        for (const done of group) done(new Error("EIO: i/o error, fsync"));
-        return;
-      }
-      // Ending the last write of the group ends all before it.
-      group[group.length - 1]?.();
+      // Each of them: a store that was closed meanwhile has ends of its own among them.
+      const error = this.#failing() ? new Error("EIO: i/o error, fsync") : undefined;
+      for (const done of group) done(error);
       if (this.#waiting.length > 0) this.#begin();
     });
   }
