@@ -74,6 +74,7 @@ const tiers: readonly (readonly string[])[] = [
   ["raft", "kv"],
   ["wire"],
   ["storage", "peer", "discovery", "config"],
+  ["concurrency"],
   ["etcd"],
   ["node", "api", "grpc"],
   ["cli"],
@@ -85,6 +86,7 @@ const platformFree = new Set(["base", "raft", "kv", "wire"]);
 /** Interfaces that lower rooms name, as types. */
 const sharedTypes: readonly (readonly [room: string, file: string])[] = [
   ["wire", "src/peer/types.ts"],
+  ["concurrency", "src/api/service.ts"],
   ["etcd", "src/api/service.ts"],
 ];
 
@@ -161,7 +163,7 @@ describe("rooms", () => {
   });
 
   test("rooms with a contract of their own explain it in DESIGN.md", () => {
-    const missing = ["raft", "kv", "storage", "peer", "node"].filter(
+    const missing = ["raft", "kv", "storage", "peer", "node", "concurrency"].filter(
       (room) => !existsSync(join(root, "src", room, "DESIGN.md")),
     );
     assert.deepEqual(missing, []);

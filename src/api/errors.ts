@@ -17,6 +17,7 @@ export const errorFaces: Readonly<Record<ErrorCode, ErrorFace>> = {
   invalid_argument: { status: 400, title: "The request has a wrong value" },
   unknown_parameter: { status: 400, title: "The request has a parameter that does not exist" },
   malformed_body: { status: 400, title: "The request body cannot be read" },
+  request_timeout: { status: 408, title: "The request body did not arrive in time" },
   unsupported_media_type: { status: 415, title: "The request body is of a type that is not read here" },
   not_acceptable: { status: 406, title: "The answer cannot be given in an accepted type" },
   key_empty: { status: 400, title: "The key is empty" },
@@ -42,6 +43,7 @@ export const errorFaces: Readonly<Record<ErrorCode, ErrorFace>> = {
   learner_not_ready: { status: 409, title: "The learner has not caught up" },
   quorum_at_risk: { status: 409, title: "The change would put the quorum at risk" },
   bad_transferee: { status: 409, title: "The member cannot become leader" },
+  lock_held: { status: 409, title: "Another one holds the lock" },
 
   no_leader: { status: 503, title: "No leader is known", retryAfterSeconds: 1 },
   not_proposed: { status: 503, title: "Nothing was proposed", retryAfterSeconds: 1 },

@@ -7,6 +7,7 @@ export const errorCodes = [
   "invalid_argument",
   "unknown_parameter",
   "malformed_body",
+  "request_timeout",
   "unsupported_media_type",
   "not_acceptable",
   "key_empty",
@@ -32,6 +33,7 @@ export const errorCodes = [
   "learner_not_ready",
   "quorum_at_risk",
   "bad_transferee",
+  "lock_held",
   // The member or cluster cannot do it now; nothing was proposed, the request may be sent again.
   "no_leader",
   "not_proposed",
