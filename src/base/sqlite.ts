@@ -19,3 +19,20 @@ export interface SqliteDatabase {
   exec(sql: string): void;
   close(): void;
 }
+
+/** Extended result codes of SQLite (sqlite.org/rescode.html): on Bun `errno`, on Deno `errcode`. */
+const codes = {
+  full: 13,
+  /** The shared memory of the write-ahead log could not grow: nothing but a full disk does that. */
+  shmSize: 4874,
+};
+
+/**
+ * Whether SQLite could not write because the disk is full. The transaction is rolled back, and may be
+ * tried again as it was: the error comes from a write, before the fsync that would have made it last.
+ */
+export function isDiskFull(error: unknown): boolean {
+  const { code, errno, errcode } = (error ?? {}) as { code?: unknown; errno?: unknown; errcode?: unknown };
+  const number = errno ?? errcode;
+  return code === "SQLITE_FULL" || number === codes.full || number === codes.shmSize;
+}

@@ -3,6 +3,7 @@ import { assert } from "../base/assert.ts";
 import type { Clock, Timer } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { isDiskFull } from "../base/sqlite.ts";
 import type { AppliedEntry, ApplyOutcome, StateMachine } from "../kv/state-machine.ts";
 import type { Batch } from "../kv/types.ts";
 import { type Entry, entryKind } from "../raft/types.ts";
@@ -191,7 +192,7 @@ export class Applier {
 /** When to try again after this error of SQLite, whichever driver reports it; `undefined` for never. */
 function retryAfterMs(error: unknown): number | undefined {
   const { code, errcode } = (error ?? {}) as { code?: unknown; errcode?: unknown };
-  if (code === "SQLITE_FULL" || errcode === 13) return fullRetryMs;
+  if (isDiskFull(error)) return fullRetryMs;
   if (code === "SQLITE_BUSY" || errcode === 5) return busyRetryMs;
   return undefined;
 }

@@ -23,6 +23,8 @@ export type WriterRequest =
 /** What the worker answers: one `stored` a `write`, in order. */
 export type WriterReply =
   | { readonly type: "stored"; readonly syncMs: number; readonly bytes: number }
+  /** The disk is full: the write under way is tried again until there is room. Told once. */
+  | { readonly type: "full"; readonly message: string }
   | { readonly type: "failed"; readonly message: string }
   | { readonly type: "closed" };
 

@@ -1,7 +1,12 @@
+import { getLogger } from "@logtape/logtape";
 import { CoracleError } from "../base/errors.ts";
 import type { HardState } from "../raft/types.ts";
 import { startWorker, type WorkerLink } from "../runtime/worker.ts";
 import { WriteGroup, type WriterReply, type WriterRequest } from "./log-protocol.ts";
+import type { LogHealth } from "./types.ts";
+import { WriteTimes } from "./write-times.ts";
+
+const log = getLogger(["coracle", "storage"]);
 
 export interface LogQueueOptions {
   readonly path: string;
@@ -23,6 +28,9 @@ export class LogQueue {
   #hardState: HardState | undefined;
   #bytes: number;
   #failure: Error | undefined;
+  /** Why the group under way waits for room on the disk. */
+  #full: string | undefined;
+  readonly #times = new WriteTimes();
   #closing: { done(): void; failed(error: Error): void } | undefined;
 
   constructor(options: LogQueueOptions) {
@@ -44,6 +52,10 @@ export class LogQueue {
   /** Bytes of entry data on disk, as of the last report. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  health(): LogHealth {
+    return { full: this.#full, writeMs: this.#times.typicalMs(performance.now()) };
   }
 
   /**
@@ -71,6 +83,7 @@ export class LogQueue {
         this.#worker.terminate();
         resolve();
       };
+      if (this.#full !== undefined) this.#giveUp();
       if (this.#failure !== undefined) {
         end();
         return;
@@ -89,6 +102,7 @@ export class LogQueue {
     this.#underway = group.callbacks;
     const message = group.pack(this.#hardState);
     this.#hardState = undefined;
+    this.#times.begin(performance.now());
     this.#worker.post(message, [message.operations.buffer, message.data.buffer]);
   }
 
@@ -102,6 +116,8 @@ export class LogQueue {
         this.#bytes = reply.bytes;
         const callbacks = this.#underway ?? [];
         this.#underway = undefined;
+        this.#times.end(performance.now(), reply.syncMs);
+        if (this.#full !== undefined) this.#roomAgain();
         // The worker first: it writes while the callbacks run.
         this.#flush();
         if (this.#closing !== undefined && this.#underway === undefined) this.#send({ type: "close" });
@@ -109,6 +125,16 @@ export class LogQueue {
         for (const stored of callbacks) stored();
         break;
       }
+      case "full":
+        this.#full = reply.message;
+        log.error("No room on the disk for {path}: writes wait until there is. {reason}", {
+          path: this.#options.path,
+          reason: reply.message,
+        });
+        if (this.#closing === undefined) break;
+        this.#giveUp();
+        this.#closing.done();
+        break;
       case "failed":
         this.#fail(reply.message);
         break;
@@ -118,6 +144,16 @@ export class LogQueue {
     }
   }
 
+  #roomAgain(): void {
+    this.#full = undefined;
+    log.info("There is room again: {path} is written.", { path: this.#options.path });
+  }
+
+  /** The log is closed while the disk is full: what waits is not stored, and nobody was told that it is. */
+  #giveUp(): void {
+    this.#end(new CoracleError("storage_failed", "The log was closed while its disk was full."));
+  }
+
   #fail(reason: string): void {
     if (this.#failure !== undefined) return;
     const { path } = this.#options;
@@ -125,12 +161,16 @@ export class LogQueue {
       "storage_failed",
       `Writing ${path} failed (${reason}); the member must stop.`,
     );
+    this.#end(error);
+    this.#closing?.failed(error);
+  }
+
+  #end(error: Error): void {
     this.#failure = error;
     const callbacks = [...(this.#underway ?? []), ...this.#group.callbacks];
     this.#underway = undefined;
     this.#group = new WriteGroup();
     this.#worker.terminate();
     for (const stored of callbacks) stored(error);
-    this.#closing?.failed(error);
   }
 }

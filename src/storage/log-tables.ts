@@ -20,6 +20,7 @@ export class LogTables implements OperationVisitor {
   readonly #updateHeader: SqliteStatement;
   readonly #begin: SqliteStatement;
   readonly #commit: SqliteStatement;
+  readonly #rollback: () => void;
   #header: LogHeader;
   #bytes: number;
   /** Rows below this one do not exist. */
@@ -38,6 +39,7 @@ export class LogTables implements OperationVisitor {
     this.#updateHeader = database.prepare(logSql.updateHeader);
     this.#begin = database.prepare("BEGIN IMMEDIATE");
     this.#commit = database.prepare("COMMIT");
+    this.#rollback = () => database.exec("ROLLBACK");
     this.#header = present(parseHeader(database.prepare(logSql.header).all()), "the header of raft.db");
     const first = database.prepare(logSql.firstIndex).get()?.[0];
     this.#firstRow = typeof first === "number" ? first : this.#header.lastIndex + 1;
@@ -97,16 +99,34 @@ export class LogTables implements OperationVisitor {
     this.#header = { ...this.#header, cutIndex: index, cutTerm: term };
   }
 
+  /** An error leaves everything as it was before: the same transaction may be tried again. */
   #transaction(action: () => void): void {
+    const before = { header: this.#header, bytes: this.#bytes, firstRow: this.#firstRow };
     this.#appendedRows = 0;
     this.#appendedBytes = 0;
-    this.#begin.run();
-    action();
-    this.#header = { ...this.#header, sequence: this.#header.sequence + 1 };
-    this.#updateHeader.run(...headerRow(this.#header));
-    const startMs = performance.now();
-    this.#commit.run();
-    this.commitMs = performance.now() - startMs;
+    try {
+      this.#begin.run();
+      action();
+      this.#header = { ...this.#header, sequence: this.#header.sequence + 1 };
+      this.#updateHeader.run(...headerRow(this.#header));
+      const startMs = performance.now();
+      this.#commit.run();
+      this.commitMs = performance.now() - startMs;
+    } catch (error) {
+      this.#header = before.header;
+      this.#bytes = before.bytes;
+      this.#firstRow = before.firstRow;
+      this.#undo();
+      throw error;
+    }
+  }
+
+  #undo(): void {
+    try {
+      this.#rollback();
+    } catch {
+      // SQLite has rolled back by itself, as it does when the disk is full.
+    }
   }
 
   #deleteSlice(): void {

@@ -1,6 +1,6 @@
 import { assert, present } from "../base/assert.ts";
 import { messageOf } from "../base/errors.ts";
-import type { SqliteDatabase } from "../base/sqlite.ts";
+import { isDiskFull, type SqliteDatabase } from "../base/sqlite.ts";
 import { postToOwner, serveWorker } from "../runtime/serve-worker.ts";
 import { openSqlite } from "../runtime/sqlite.ts";
 import { type LogMark, openLogMark } from "./log-mark.ts";
@@ -9,11 +9,16 @@ import { LogTables } from "./log-tables.ts";
 
 /*
  * Entry point of the log-writer worker: the only writer of raft.db. One request is one transaction
- * and one fsync. After an error nothing more is written.
+ * and one fsync. After an error nothing more is written, with one exception: on a full disk the same
+ * work is tried again until there is room, and what comes after it waits. Nothing is answered before
+ * it is durable. An error of an fsync is never tried again: the kernel may have dropped what it could
+ * not write, and the next fsync would succeed without it.
  */
 /** How long the worker waits for work before it deletes cut entries for their own sake. */
 const tidyDelayMs = 5;
 const pageBytes = 4096;
+/** How often work that needs room on the disk is tried again. */
+const fullRetryMs = 200;
 
 interface Open {
   readonly database: SqliteDatabase;
@@ -51,11 +56,20 @@ function openDatabase(request: Extract<WriterRequest, { type: "open" }>): Open {
 
 function write(log: Open, request: Extract<WriterRequest, { type: "write" }>): void {
   log.tables.write(request);
-  log.mark.set(log.tables.sequence);
+  mark(log);
   reply({ type: "stored", syncMs: log.tables.commitMs, bytes: log.tables.bytes });
   // Each entry touches its own overflow pages, each transaction a leaf, the header and some more.
   log.walBytes += request.data.length + (request.operations.length / 4 + 3) * pageBytes;
   finish(log);
+}
+
+/** The mark may lag behind raft.db, so a disk that has no room even for that may go without it for now. */
+function mark(log: Open): void {
+  try {
+    log.mark.set(log.tables.sequence);
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== "ENOSPC") throw error;
+  }
 }
 
 /** What need not be done before the answer. */
@@ -65,14 +79,14 @@ function finish(log: Open): void {
   log.tidying = true;
   setTimeout(() => {
     log.tidying = false;
-    if (open === log) guarded(() => tidy(log));
+    if (open === log) perform(() => tidy(log));
   }, tidyDelayMs);
 }
 
 function tidy(log: Open): void {
   if (!log.tables.hasLeftovers) return;
   log.tables.tidy();
-  log.mark.set(log.tables.sequence);
+  mark(log);
   log.walBytes += 8 * pageBytes;
   finish(log);
 }
@@ -83,7 +97,15 @@ function tidy(log: Open): void {
  * halves the cost of an fsync beside a file that grows.
  */
 function checkpoint(log: Open): void {
-  const row = log.database.prepare("PRAGMA wal_checkpoint(PASSIVE)").get();
+  let row: ReturnType<ReturnType<SqliteDatabase["prepare"]>["get"]>;
+  try {
+    row = log.database.prepare("PRAGMA wal_checkpoint(PASSIVE)").get();
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+    // raft.db could not grow; the write-ahead log still holds everything. Later again.
+    log.walBytes = Math.floor(log.walBytesMax / 2);
+    return;
+  }
   const [, frames, moved] = present(row, "the result of a checkpoint").map(Number) as [
     number,
     number,
@@ -102,13 +124,38 @@ function close(log: Open | undefined): void {
   reply({ type: "closed" });
 }
 
-function guarded(action: () => void): void {
+function fail(error: unknown): void {
+  failed = true;
+  waiting.length = 0;
+  reply({ type: "failed", message: messageOf(error) });
+}
+
+/** Work in order. The first waits for room on the disk if there is more than nothing. */
+const waiting: (() => void)[] = [];
+let full = false;
+
+function perform(action: () => void): void {
   if (failed) return;
-  try {
-    action();
-  } catch (error) {
-    failed = true;
-    reply({ type: "failed", message: messageOf(error) });
+  waiting.push(action);
+  if (waiting.length === 1) advance();
+}
+
+function advance(): void {
+  for (let action = waiting[0]; action !== undefined && !failed; action = waiting[0]) {
+    try {
+      action();
+    } catch (error) {
+      if (!isDiskFull(error)) {
+        fail(error);
+        return;
+      }
+      if (!full) reply({ type: "full", message: messageOf(error) });
+      full = true;
+      setTimeout(advance, fullRetryMs);
+      return;
+    }
+    full = false;
+    waiting.shift();
   }
 }
 
@@ -124,7 +171,7 @@ serveWorker((message) => {
     }
     return;
   }
-  guarded(() => {
+  perform(() => {
     if (request.type === "open") open = openDatabase(request);
     else write(present(open, "the open log"), request);
   });

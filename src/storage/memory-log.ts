@@ -4,7 +4,7 @@ import type { Entry, HardState, RaftWrite } from "../raft/types.ts";
 import { EntryWindow } from "./entry-window.ts";
 import type { LogStart } from "./log-create.ts";
 import { type DiskWrite, MemoryLogDisk } from "./memory-disk.ts";
-import type { LogStore } from "./types.ts";
+import type { LogHealth, LogStore } from "./types.ts";
 
 export interface MemoryLogOptions {
   /**
@@ -115,6 +115,11 @@ export class MemoryLogStore implements LogStore {
 
   size(): { readonly entries: number; readonly bytes: number } {
     return { entries: this.lastIndex() - this.#cutIndex, bytes: this.#window.bytes };
+  }
+
+  /** Its owner decides when writes are durable, and whether a disk is full. */
+  health(): LogHealth {
+    return { full: undefined, writeMs: 0 };
   }
 
   #restartAfter(index: number, term: number): Pick<DiskWrite, "reset" | "cut"> {

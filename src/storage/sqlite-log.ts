@@ -13,7 +13,7 @@ import { type LogStart, makeFolder, writeNewLog } from "./log-create.ts";
 import { LogQueue } from "./log-queue.ts";
 import { logSql } from "./log-schema.ts";
 import { damaged, type VerifiedLog, verifyLog } from "./log-verify.ts";
-import type { Identity, LogStore } from "./types.ts";
+import type { Identity, LogHealth, LogStore } from "./types.ts";
 
 export interface SqliteLogOptions {
   /** Told how long each fsync took. */
@@ -204,6 +204,10 @@ export class SqliteLogStore implements LogStore {
 
   size(): { readonly entries: number; readonly bytes: number } {
     return { entries: this.lastIndex() - this.#cutIndex, bytes: this.#queue.bytes };
+  }
+
+  health(): LogHealth {
+    return this.#queue.health();
   }
 
   #stored(last: number, ending: number): void {

@@ -27,6 +27,15 @@ export interface LogStore extends LogReader {
   close(): Promise<void>;
   /** Entries and bytes now held on disk. */
   size(): { readonly entries: number; readonly bytes: number };
+  /** How the disk under it does now. */
+  health(): LogHealth;
+}
+
+export interface LogHealth {
+  /** Why writes wait: the disk is full. They go on by themselves when there is room. */
+  readonly full: string | undefined;
+  /** About how long a write takes to be durable of late; 0 when nothing was written. */
+  readonly writeMs: number;
 }
 
 /** A file that holds a consistent copy of state.db. */
