@@ -38,7 +38,7 @@ export class FakeService implements Service {
     timeToLive: unserved,
     list: unserved,
   };
-  readonly watches: Service["watches"] = { open: unserved };
+  readonly watches: Service["watches"] = { compactRevision: 0, open: unserved };
   readonly maintenance: Service["maintenance"] = {
     hash: unserved,
     snapshot: unserved,

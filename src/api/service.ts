@@ -61,7 +61,11 @@ export interface LeaseStatus {
 }
 
 export interface WatchRequest extends KeyRange {
-  /** The first revision whose events are wanted. 0: those after the store's revision now. */
+  /**
+   * The first revision whose events are wanted; it may lie in the future. 0: those after the store's
+   * revision now. Below the compact revision, or negative: the watch opens, and then ends with
+   * `revision_compacted`.
+   */
   readonly startRevision: number;
   /** With each event the key as it was before it, unless that is compacted. */
   readonly previous?: boolean;
@@ -69,7 +73,10 @@ export interface WatchRequest extends KeyRange {
   readonly withoutDeletes?: boolean;
 }
 
-/** Of a deleted key `keyValue` has only the key and the revision of the deletion. */
+/**
+ * Of a deleted key `keyValue` has only the key and the revision of the deletion. Watches of one range
+ * are given the same objects: what a face makes of an event or a batch it may keep by identity.
+ */
 export interface WatchEvent {
   readonly type: "put" | "delete";
   readonly keyValue: KeyValue;
@@ -78,34 +85,47 @@ export interface WatchEvent {
 
 /** Events of one or more whole revisions, in the order in which they happened. */
 export interface WatchBatch {
+  /** Never empty. */
   readonly events: readonly WatchEvent[];
   /** Every event up to this revision has been delivered with this batch or before it. */
   readonly revision: number;
 }
 
 export interface WatchReceiver {
-  /** Called never from inside `open`. Returns false when it wants no more until `Watch.resume`. */
+  /**
+   * Called never from inside `open` or `resume`. Takes the batch in any case; returns false when it
+   * wants no more until `Watch.resume`.
+   */
   receive(batch: WatchBatch): boolean;
   /**
-   * The watch ends: `revision_compacted` (details: `compact_revision`), `shutting_down`, or
-   * `not_proposed` when this member cannot serve watches now. Nothing comes after it.
+   * The watch ends: `revision_compacted` (details: `compact_revision`), or `shutting_down`. Called
+   * never from inside `open`; nothing comes after it.
    */
   ended(error: CoracleError): void;
 }
 
 export interface Watch {
-  /** Events begin after this revision: the store's when the watch was opened, or before its start revision. */
+  /** The store's revision when the watch was opened. */
+  readonly storeRevision: number;
+  /** No event up to this revision will come: `storeRevision`, or the one before an earlier start. */
   readonly openedRevision: number;
-  /** Every event up to this revision has been given to the receiver. */
+  /**
+   * Every event up to this revision has been given to the receiver. It rises also when nothing
+   * matches, so it is what a bookmark may say.
+   */
   readonly deliveredRevision: number;
+  /** Ends the watch without a call of `ended`. */
   cancel(): void;
   resume(): void;
 }
 
 export interface WatchService {
+  /** The oldest revision that a watch may start at; 0 before the first compaction. */
+  readonly compactRevision: number;
   /**
    * Watches this member's applied state: it may be a little behind the leader's. Throws
-   * `invalid_argument` for a range that can hold no key, `overloaded` for a watch too many.
+   * `invalid_argument` for a range that can hold no key, `overloaded` for a watch too many,
+   * `shutting_down`.
    */
   open(request: WatchRequest, receiver: WatchReceiver): Watch;
 }

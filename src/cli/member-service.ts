@@ -51,6 +51,6 @@ const refuse = (): never => {
 };
 const notYetServed: Pick<Service, "leases" | "watches" | "maintenance"> = {
   leases: { grant: refuse, revoke: refuse, keepAlive: refuse, timeToLive: refuse, list: refuse },
-  watches: { open: refuse },
+  watches: { compactRevision: 0, open: refuse },
   maintenance: { hash: refuse, snapshot: refuse, storage: refuse, compacted: refuse },
 };
