@@ -59,10 +59,14 @@ const cases: readonly Case[] = [
   {
     request: "PUT /v1/kv/a?lease=abc",
     code: "invalid_argument",
-    says: /lease must be a whole number .* not "abc"/,
+    says: /lease must be a lease's id, .* not "abc"/,
   },
-  { request: "PUT /v1/kv/a?lease=0", code: "invalid_argument", says: /from 1 to 9007199254740991, not "0"/ },
-  { request: "PUT /v1/kv/a?lease=9007199254740993", code: "invalid_argument", says: /9007199254740993/ },
+  { request: "PUT /v1/kv/a?lease=0", code: "invalid_argument", says: /other than 0, not "0"/ },
+  {
+    request: "PUT /v1/kv/a?lease=9223372036854775808",
+    code: "invalid_argument",
+    says: /9223372036854775808/,
+  },
   { request: "PUT /v1/kv/a?lease=%zz", code: "invalid_argument", says: /lease has a %/ },
   {
     request: "PUT /v1/kv/a?prev=yes",
@@ -284,8 +288,8 @@ const cases: readonly Case[] = [
     /success\.0\.key_base64: must be base64 with padding, not "YQ"/,
   ),
   txnCase({ success: [{ type: "put", key: "a", value: 5 }] }, /success\.0\.value: must be text/),
-  txnCase({ success: [{ type: "put", key: "a", value: "", lease: -1 }] }, /lease: must be a whole number/),
-  txnCase({ success: [{ type: "put", key: "a", value: "", lease: 1.5 }] }, /lease: must be a whole number/),
+  txnCase({ success: [{ type: "put", key: "a", value: "", lease: "-" }] }, /lease: must be a lease's id/),
+  txnCase({ success: [{ type: "put", key: "a", value: "", lease: 1.5 }] }, /lease: must be a lease's id/),
   txnCase(
     { success: [{ type: "put", key: "a", value: "", lease: 1, keep_lease: true }] },
     /both lease and keep_lease/,

@@ -2,6 +2,7 @@ import type { MemberRecord } from "../base/members.ts";
 import type {
   DeleteResult,
   KeyValue,
+  LeaseId,
   PutResult,
   RangeOperation,
   RangeResult,
@@ -19,6 +20,11 @@ function textOf(bytes: Uint8Array): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** A lease's id: a number; in JSON as text when it is beyond 2^53, where readers would round it. */
+export function leaseItem(lease: LeaseId, form: Form): number | bigint | string {
+  return form !== "cbor" && typeof lease === "bigint" ? `${lease}` : lease;
 }
 
 /**
@@ -39,7 +45,7 @@ export function keyValueDocument(keyValue: KeyValue, form: Form, withValue: bool
   document.create_revision = keyValue.createRevision;
   document.mod_revision = keyValue.modRevision;
   document.version = keyValue.version;
-  document.lease = keyValue.lease;
+  document.lease = leaseItem(keyValue.lease, form);
   return document;
 }
 

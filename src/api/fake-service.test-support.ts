@@ -1,5 +1,6 @@
 import { compareBytes } from "../base/bytes.ts";
 import { CoracleError } from "../base/errors.ts";
+import { compareInt64 } from "../base/int64.ts";
 import type { MemberRecord } from "../base/members.ts";
 import type {
   Command,
@@ -189,7 +190,7 @@ export class FakeService implements Service {
       lease: found?.lease,
     };
     const actual = compare.target === "value" ? undefined : fields[compare.target];
-    return matches(compare, (actual ?? 0) - compare.operand);
+    return matches(compare, compareInt64(actual ?? 0, compare.operand));
   }
 }
 

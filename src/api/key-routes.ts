@@ -8,6 +8,7 @@ import { consistencyOf, consistencyParameters } from "./consistency.ts";
 import type { ApiContext, Handler } from "./context.ts";
 import { keyValueDocument, writeFields } from "./documents.ts";
 import { keyOf } from "./key-target.ts";
+import { leaseParameter } from "./lease-id.ts";
 import { documentForms, documentResponse, negotiate, rawFirst } from "./media.ts";
 import { flag, integer, keyBytes, parseQuery, queryOf } from "./query.ts";
 import { commandOf, redirectParameter, redirectToLeader } from "./write-options.ts";
@@ -15,7 +16,7 @@ import { commandOf, redirectParameter, redirectToLeader } from "./write-options.
 const keyParameter = { key: v.optional(keyBytes) };
 const putQuery = v.object({
   ...keyParameter,
-  lease: v.optional(integer(1)),
+  lease: v.optional(leaseParameter),
   prev: v.optional(flag),
   ...redirectParameter,
 });

@@ -15,6 +15,8 @@ export type Item =
   | null
   | boolean
   | number
+  /** An integer beyond 2^53, in CBOR documents only. */
+  | bigint
   | string
   | Uint8Array
   | readonly Item[]
@@ -100,7 +102,8 @@ const encoder = new Encoder({ useRecords: false, tagUint8Array: false });
 
 /** cbor-x writes integers over 32 bits as floats, which other decoders would give as floats. */
 function withWideIntegers(item: Item): unknown {
-  if (typeof item === "number") return Number.isInteger(item) && item > 0xffff_ffff ? BigInt(item) : item;
+  if (typeof item === "number")
+    return Number.isInteger(item) && Math.abs(item) > 0xffff_ffff ? BigInt(item) : item;
   if (item === null || typeof item !== "object" || item instanceof Uint8Array) return item;
   if (Array.isArray(item)) return item.map(withWideIntegers);
   const copy: Record<string, unknown> = {};

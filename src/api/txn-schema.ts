@@ -4,6 +4,7 @@ import { CoracleError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { Compare, KeyRange, Operation, TxnOperation } from "../kv/types.ts";
 import { quoted } from "./errors.ts";
+import { leaseField } from "./lease-id.ts";
 import { spanOf } from "./listing-routes.ts";
 
 /** Text (its UTF-8), or in CBOR the bytes themselves. */
@@ -133,7 +134,7 @@ const compare = v.pipe(
       version: v.optional(wholeNumber(0)),
       create_revision: v.optional(wholeNumber(0)),
       mod_revision: v.optional(wholeNumber(0)),
-      lease: v.optional(wholeNumber(0)),
+      lease: v.optional(leaseField),
       result: v.optional(
         v.picklist(["equal", "not_equal", "greater", "less"], "must be equal, not_equal, greater or less"),
       ),
@@ -163,7 +164,7 @@ const put = v.pipe(
       type: v.literal("put"),
       ...keyFields,
       ...valueFields,
-      lease: v.optional(wholeNumber(0)),
+      lease: v.optional(leaseField),
       prev: v.optional(truth),
       keep_value: v.optional(truth),
       keep_lease: v.optional(truth),

@@ -11,7 +11,8 @@ export const keyValueSchema = v.object({
   create_revision: count,
   mod_revision: count,
   version: count,
-  lease: count,
+  /** Text beyond 2^53: JSON has no such numbers. */
+  lease: v.union([count, v.pipe(v.bigint(), v.transform(String))]),
 });
 export type KeyValueDocument = v.InferOutput<typeof keyValueSchema>;
 

@@ -1,4 +1,5 @@
 import { assert, unreachable } from "../base/assert.ts";
+import { type Int64, int64OfWords, int64Words } from "../base/int64.ts";
 import type {
   CommandBody,
   CommandResult,
@@ -41,6 +42,12 @@ class Writer {
       rest = Math.floor(rest / 0x80);
     }
     this.#buffer[this.#length++] = group;
+  }
+
+  int64(value: Int64): void {
+    const [high, low] = int64Words(value);
+    this.number(high);
+    this.number(low);
   }
 
   flag(value: boolean | undefined): void {
@@ -86,6 +93,11 @@ class Reader {
     return negative ? -value : value;
   }
 
+  int64(): Int64 {
+    const high = this.number();
+    return int64OfWords(high, this.number());
+  }
+
   flag(): boolean {
     return this.number() === 1;
   }
@@ -128,7 +140,7 @@ function writeOperation(writer: Writer, operation: Operation): void {
     case "put":
       writer.bytes(operation.key);
       writer.bytes(operation.value);
-      writer.number(operation.lease);
+      writer.int64(operation.lease);
       writer.flag(operation.previous);
       writer.flag(operation.keepValue);
       writer.flag(operation.keepLease);
@@ -171,8 +183,8 @@ function writeCompare(writer: Writer, compare: Compare): void {
   writeRange(writer, compare);
   writer.number(targets[compare.target]);
   writer.number(comparisons[compare.result]);
-  if (typeof compare.operand === "number") writer.number(compare.operand);
-  else writer.bytes(compare.operand);
+  if (compare.operand instanceof Uint8Array) writer.bytes(compare.operand);
+  else writer.int64(compare.operand);
 }
 
 /** The bytes of a result. With `abridged`, key-values are left out and the result says so. */
@@ -262,7 +274,7 @@ function writeKeyValue(writer: Writer, keyValue: KeyValue): void {
   writer.number(keyValue.createRevision);
   writer.number(keyValue.modRevision);
   writer.number(keyValue.version);
-  writer.number(keyValue.lease);
+  writer.int64(keyValue.lease);
 }
 
 function readKeyValue(reader: Reader): KeyValue {
@@ -272,6 +284,6 @@ function readKeyValue(reader: Reader): KeyValue {
     createRevision: reader.number(),
     modRevision: reader.number(),
     version: reader.number(),
-    lease: reader.number(),
+    lease: reader.int64(),
   };
 }

@@ -1,4 +1,5 @@
 import { compareBytes, emptyBytes } from "../base/bytes.ts";
+import { compareInt64, type Int64 } from "../base/int64.ts";
 import type {
   Command,
   CommandResult,
@@ -171,7 +172,7 @@ function holds({ target, result, operand }: Compare, found: readonly KeyValue[])
     const order =
       target === "value"
         ? compareBytes(keyValue.value, operand as Uint8Array)
-        : keyValue[names[target]] - (operand as number);
+        : compareInt64(keyValue[names[target]], operand as Int64);
     return { equal: order === 0, "not-equal": order !== 0, greater: order > 0, less: order < 0 }[result];
   });
 }

@@ -1,5 +1,7 @@
 import { compareBytes } from "../base/bytes.ts";
-import type { KeyRow, KeyStore } from "./key-store.ts";
+import { compareInt64, type Int64 } from "../base/int64.ts";
+import type { KeyStore } from "./key-store.ts";
+import type { KeyRow } from "./rows.ts";
 import type { Compare, Operation, TxnOperation } from "./types.ts";
 
 /**
@@ -35,19 +37,21 @@ function holds(compare: Compare, store: KeyStore): boolean {
     const difference =
       target === "value"
         ? compareBytes(store.keyValue(row).value, compare.operand as Uint8Array)
-        : numberOf(row, target) - (compare.operand as number);
+        : compareInt64(numberOf(row, target), compare.operand as Int64);
     if (!fits(compare, difference)) return false;
   }
   if (!empty) return true;
   // There is no value that a missing key could be said to have.
-  return target !== "value" && fits(compare, numberOf(missing, target) - (compare.operand as number));
+  return (
+    target !== "value" && fits(compare, compareInt64(numberOf(missing, target), compare.operand as Int64))
+  );
 }
 
 type Numbers = Pick<KeyRow, "version" | "createRevision" | "modRevision" | "lease">;
 
 const missing: Numbers = { version: 0, createRevision: 0, modRevision: 0, lease: 0 };
 
-function numberOf(row: Numbers, target: Exclude<Compare["target"], "value">): number {
+function numberOf(row: Numbers, target: Exclude<Compare["target"], "value">): Int64 {
   switch (target) {
     case "version":
       return row.version;

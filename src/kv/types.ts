@@ -1,4 +1,5 @@
 import type { ErrorCode } from "../base/errors.ts";
+import type { Int64 } from "../base/int64.ts";
 import type { MemberChange, MemberRecord } from "../base/members.ts";
 
 /**
@@ -10,7 +11,7 @@ import type { MemberChange, MemberRecord } from "../base/members.ts";
  * A lease's id, an int64 as in etcd; 0 names none. Canonical: a number when it is a safe integer, else
  * a bigint, so that `===`, `<` and the keys of a `Map` work on both. Ids that coracle chooses are safe.
  */
-export type LeaseId = number | bigint;
+export type LeaseId = Int64;
 
 export interface KeyValue {
   readonly key: Uint8Array;
@@ -19,7 +20,7 @@ export interface KeyValue {
   readonly modRevision: number;
   readonly version: number;
   /** Lease id, 0 for none. */
-  readonly lease: number;
+  readonly lease: LeaseId;
 }
 
 /** `end` absent: the one key. `null`: every key from `key` on. Else the keys in [key, end). */
@@ -32,7 +33,7 @@ export interface PutOperation {
   readonly type: "put";
   readonly key: Uint8Array;
   readonly value: Uint8Array;
-  readonly lease: number;
+  readonly lease: LeaseId;
   /** Answer with the key as it was. */
   readonly previous: boolean;
   /** Keep the value (etcd `ignore_value`); refused with `not_found` when there is no such key. */
@@ -71,8 +72,8 @@ export type CompareResult = "equal" | "not-equal" | "greater" | "less";
 export interface Compare extends KeyRange {
   readonly target: CompareTarget;
   readonly result: CompareResult;
-  /** A number, or for `value` the bytes. */
-  readonly operand: number | Uint8Array;
+  /** An integer of 64 bits in its canonical form, or for `value` the bytes. */
+  readonly operand: Int64 | Uint8Array;
 }
 
 export interface TxnOperation {

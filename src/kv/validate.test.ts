@@ -50,7 +50,8 @@ test("ranges may begin at the empty key, single keys may not be empty", () => {
 test("numbers are integers, operands fit their target, contradictions are refused", () => {
   assert.equal(code({ type: "compact", revision: Number.NaN }), "invalid_argument");
   assert.equal(code({ type: "compact", revision: -3 }), "fine");
-  assert.equal(code(put("a", "", { lease: -1 })), "invalid_argument");
+  assert.equal(code(put("a", "", { lease: 1.5 })), "invalid_argument");
+  assert.equal(code(put("a", "", { lease: 5n })), "invalid_argument");
   assert.equal(code(put("a", "", { lease: 2 ** 60 })), "invalid_argument");
   assert.equal(code(put("a", "1", { keepValue: true })), "invalid_argument");
   assert.equal(code(put("a", "1", { keepLease: true, lease: 1 })), "invalid_argument");

@@ -1,5 +1,6 @@
 import { compareBytes, utf8 } from "../base/bytes.ts";
 import { CoracleError } from "../base/errors.ts";
+import { isInt64 } from "../base/int64.ts";
 import { limits as defaults } from "../base/limits.ts";
 import type {
   Command,
@@ -101,9 +102,7 @@ function validatePut(op: PutOperation, limits: CommandLimits): void {
       "A lease was given although the lease is to be kept: leave one out.",
     );
   }
-  integer(op.lease, "The lease");
-  if (op.lease < 0)
-    throw new CoracleError("invalid_argument", `The lease ${op.lease} is negative: name a lease, or 0.`);
+  if (!isInt64(op.lease)) throw notInt64("The lease", op.lease);
 }
 
 function validateKey(key: Uint8Array, bytesMax: number): void {
@@ -192,16 +191,17 @@ function validateOperation(operation: Operation, limits: CommandLimits, operatio
 function validateCompare(compare: Compare, limits: CommandLimits): void {
   validateRange(compare, limits);
   if (compare.target === "value") {
-    if (typeof compare.operand !== "number") return;
+    if (compare.operand instanceof Uint8Array) return;
     throw new CoracleError("invalid_argument", "A value is compared with a number: compare it with bytes.");
   }
-  if (typeof compare.operand !== "number") {
+  if (compare.operand instanceof Uint8Array) {
     throw new CoracleError(
       "invalid_argument",
       `The ${compare.target} of a key is compared with bytes: compare it with a number.`,
     );
   }
-  integer(compare.operand, `The operand of the comparison with ${compare.target}`);
+  if (!isInt64(compare.operand))
+    throw notInt64(`The operand of the comparison with ${compare.target}`, compare.operand);
 }
 
 function integer(value: number, what: string): void {
@@ -210,10 +210,14 @@ function integer(value: number, what: string): void {
   }
 }
 
+function notInt64(what: string, value: unknown): CoracleError {
+  return new CoracleError("invalid_argument", `${what} is ${value}: it must be an integer of 64 bits.`);
+}
+
 function txnBytes(txn: TxnOperation): number {
   let bytes = 0;
   for (const { key, end, operand } of txn.compare) {
-    bytes += key.length + (end?.length ?? 0) + (typeof operand === "number" ? 8 : operand.length);
+    bytes += key.length + (end?.length ?? 0) + (operand instanceof Uint8Array ? operand.length : 8);
   }
   for (const branch of [txn.success, txn.failure]) {
     for (const operation of branch) {

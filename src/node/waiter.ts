@@ -72,7 +72,7 @@ function operationBytes(operation: Operation): number {
 }
 
 function compareBytes(compare: Compare): number {
-  const operand = typeof compare.operand === "number" ? 0 : compare.operand.length;
+  const operand = compare.operand instanceof Uint8Array ? compare.operand.length : 0;
   return 6 * fieldBytes + rangeBytes(compare) + operand;
 }
 

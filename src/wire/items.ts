@@ -1,4 +1,5 @@
 import { assert } from "../base/assert.ts";
+import { type Int64, isInt64, packInt64, unpackInt64 } from "../base/int64.ts";
 import { WireError } from "./wire-error.ts";
 
 /*
@@ -45,6 +46,13 @@ export function intItem(item: unknown): number {
   return item;
 }
 
+/** An integer of 64 bits, as `int64Form` writes it. */
+export function int64Item(item: unknown): Int64 {
+  const value = unpackInt64(item);
+  if (value === undefined) throw expected("an integer of 64 bits", item);
+  return value;
+}
+
 export function booleanItem(item: unknown): boolean {
   if (typeof item !== "boolean") throw expected("a boolean", item);
   return item;
@@ -70,6 +78,12 @@ export function uint(value: number): number {
 export function int(value: number): number {
   assert(Number.isSafeInteger(value), `${value} is no integer`);
   return value;
+}
+
+/** Any integer of 64 bits that is about to be written: a safe one as it is, others as 8 bytes. */
+export function int64Form(value: Int64): number | Uint8Array {
+  assert(isInt64(value), `${value} is no integer of 64 bits`);
+  return packInt64(value);
 }
 
 function expected(what: string, item: unknown): WireError {

@@ -6,10 +6,11 @@ import {
   expectItems,
   type Items,
   int,
+  int64Form,
+  int64Item,
   intItem,
   listItem,
   tupleItem,
-  uint,
   uintItem,
 } from "./items.ts";
 import { WireError } from "./wire-error.ts";
@@ -31,13 +32,14 @@ const compareResults: readonly CompareResult[] = ["equal", "not-equal", "greater
 
 /** A description of what is written here, for the fingerprint. Raise the protocol version with it. */
 export const operationLayouts = [
+  "int64 = int (when safe) | 8 bytes, big-endian",
   "end = undefined (one key) | null (no bound) | bytes",
-  "put = [1, key bytes, value bytes, lease uint, flags uint (1 previous, 2 keepValue, 4 keepLease)]",
+  "put = [1, key bytes, value bytes, lease int64, flags uint (1 previous, 2 keepValue, 4 keepLease)]",
   "delete = [2, key bytes, end, previous boolean]",
   "range = [3, key bytes, end, revision int, limit int, null | [target uint, descending boolean]," +
     " flags uint (1 keysOnly, 2 countOnly), minMod int, maxMod int, minCreate int, maxCreate int]",
   "txn = [4, [compare], [success operation], [failure operation]]",
-  "compare = [key bytes, end, target uint, result uint, operand int | bytes]",
+  "compare = [key bytes, end, target uint, result uint, operand int64 | bytes]",
   `sort targets ${sortTargets.join()}; compare targets ${compareTargets.join()}; results ${compareResults.join()}`,
 ];
 
@@ -56,7 +58,7 @@ export function operationItems(operation: Operation): unknown[] {
         code.put,
         operation.key,
         operation.value,
-        uint(operation.lease),
+        int64Form(operation.lease),
         (operation.previous ? flag.previous : 0) |
           (operation.keepValue === true ? flag.keepValue : 0) |
           (operation.keepLease === true ? flag.keepLease : 0),
@@ -98,7 +100,7 @@ function compareItems(compare: Compare): unknown[] {
     compare.end,
     compareTargets.indexOf(compare.target),
     compareResults.indexOf(compare.result),
-    typeof compare.operand === "number" ? int(compare.operand) : compare.operand,
+    compare.operand instanceof Uint8Array ? compare.operand : int64Form(compare.operand),
   ];
 }
 
@@ -135,7 +137,7 @@ function readPut(items: Items): Extract<Operation, { type: "put" }> {
   expectItems(items, 5);
   const key = bytesItem(items[1]);
   const value = bytesItem(items[2]);
-  const lease = uintItem(items[3]);
+  const lease = int64Item(items[3]);
   const flags = uintItem(items[4], 7);
   // Nearly always; the conditional properties below cost more than all of the above.
   if (flags <= flag.previous) {
@@ -187,7 +189,7 @@ function readCompare(item: unknown): Compare {
   const range = readKeyRange(items[0], items[1]);
   const target = wordAt(compareTargets, uintItem(items[2]));
   const result = wordAt(compareResults, uintItem(items[3]));
-  const operand = target === "value" ? bytesItem(items[4]) : intItem(items[4]);
+  const operand = target === "value" ? bytesItem(items[4]) : int64Item(items[4]);
   return { ...range, target, result, operand };
 }
 

@@ -7,6 +7,8 @@ import {
   bytesItem,
   expectItems,
   type Items,
+  int64Form,
+  int64Item,
   listItem,
   textItem,
   tupleItem,
@@ -21,7 +23,7 @@ const knownCodes: ReadonlySet<string> = new Set(errorCodes);
 const depthMax = 130;
 
 export const resultLayouts = [
-  "key value = [key bytes, value bytes, create uint, mod uint, version uint, lease uint]",
+  "key value = [key bytes, value bytes, create uint, mod uint, version uint, lease int64]",
   "put = [1, revision uint, null | key value, abridged boolean]",
   "delete = [2, revision uint, deleted uint, [key value], abridged boolean]",
   "range = [3, revision uint, [key value], count uint, more boolean, abridged boolean]",
@@ -160,7 +162,7 @@ function abridgedItem(item: unknown): { readonly abridged?: true } {
 }
 
 function keyValueItems(pair: KeyValue): unknown[] {
-  return [pair.key, pair.value, pair.createRevision, pair.modRevision, pair.version, pair.lease];
+  return [pair.key, pair.value, pair.createRevision, pair.modRevision, pair.version, int64Form(pair.lease)];
 }
 
 function readKeyValue(item: unknown): KeyValue {
@@ -171,7 +173,7 @@ function readKeyValue(item: unknown): KeyValue {
     createRevision: uintItem(items[2]),
     modRevision: uintItem(items[3]),
     version: uintItem(items[4]),
-    lease: uintItem(items[5]),
+    lease: int64Item(items[5]),
   };
 }
 

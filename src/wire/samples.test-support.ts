@@ -11,9 +11,12 @@ const key = utf8("a/key");
 const value = new Uint8Array([0, 1, 2, 255]);
 const envelope = { from: 11, to: 2 ** 53 - 1, term: 70_000 };
 const pair: KeyValue = { key, value, createRevision: 2, modRevision: 300, version: 4, lease: 2 ** 40 };
+const wide: KeyValue = { ...pair, lease: -(2n ** 63n) };
 
 export const sampleCommands: readonly Command[] = [
   { body: { type: "put", key, value, lease: 0, previous: false } },
+  { body: { type: "put", key, value, lease: -1, previous: false } },
+  { body: { type: "put", key, value, lease: 2n ** 63n - 1n, previous: false } },
   { body: { type: "put", key, value, lease: 2 ** 33, previous: true, keepValue: true, keepLease: true } },
   { body: { type: "delete", key, previous: true } },
   { body: { type: "delete", key, end: null, previous: false } },
@@ -26,6 +29,7 @@ export const sampleCommands: readonly Command[] = [
         { key, target: "version", result: "equal", operand: -5 },
         { key, end: null, target: "value", result: "less", operand: value },
         { key, end: value, target: "lease", result: "not-equal", operand: 2 ** 53 - 1 },
+        { key, target: "lease", result: "equal", operand: 2n ** 53n },
       ],
       success: [
         { type: "range", key, revision: 0, limit: 0 },
@@ -55,6 +59,7 @@ export const sampleBatch: Batch = { timeMs: 1_700_000_000_000, commands: sampleC
 const results: readonly CommandResult[] = [
   { type: "put", revision: 5 },
   { type: "put", revision: 5, previous: pair },
+  { type: "put", revision: 5, previous: wide },
   { type: "delete", revision: 6, deleted: 1, previous: [pair] },
   { type: "compact", revision: 7 },
   { type: "refused", code: "key_empty", message: "no key" },
