@@ -27,6 +27,8 @@ export class MemoryLogDisk {
   #cutTerm: number;
   #entries: StoredEntry[] = [];
   #unsynced: DiskWrite[] = [];
+  /** The first part of a write that a crash tore, as it lies behind the last whole one. */
+  #torn: DiskWrite | undefined;
   /** Rises with each crash: a store of an earlier life must not write any more. */
   epoch = 0;
 
@@ -41,6 +43,11 @@ export class MemoryLogDisk {
     return this.#unsynced.length;
   }
 
+  /** Whether a crash left a part of a write behind. */
+  get torn(): boolean {
+    return this.#torn !== undefined;
+  }
+
   submit(write: DiskWrite): void {
     this.#unsynced.push(write);
   }
@@ -52,17 +59,19 @@ export class MemoryLogDisk {
 
   /**
    * The process or the power fails. Of the writes that were not fsynced the oldest `survivors` made
-   * it to the disk all the same. `tornEntries` is what the checksums are there against, for tests
-   * of tests: so many entries of the next write made it without the rest of it.
+   * it to the disk all the same, and with `torn` a part of the next one, whose last entry is cut off
+   * in the middle.
    */
-  crash(survivors = 0, tornEntries = 0): void {
+  crash(survivors = 0, torn = false): void {
     this.sync(survivors);
-    const torn = this.#unsynced[0];
-    if (torn !== undefined && tornEntries > 0) {
-      this.#apply({ ...torn, hardState: this.#hardState, entries: torn.entries.slice(0, tornEntries) });
-    }
+    const [next] = this.#unsynced;
+    const entries = next?.entries.slice(0, Math.ceil(next.entries.length / 2)) ?? [];
+    const last = entries.pop();
     this.#unsynced = [];
     this.epoch++;
+    if (!torn || next === undefined || last === undefined) return;
+    entries.push({ ...last, data: last.data.subarray(0, last.data.length >> 1) });
+    this.#torn = { ...next, entries };
   }
 
   /** Changes one bit of a stored entry; false when there is no such entry or it has no data. */
@@ -82,6 +91,8 @@ export class MemoryLogDisk {
    * @throws CoracleError `storage_damaged` when an entry does not match its checksum.
    */
   read(): LogStart & { readonly entries: readonly Entry[] } {
+    // It lacks the end of its transaction: recovery leaves it out.
+    this.#torn = undefined;
     for (const { entry, checksum } of this.#entries) {
       if (entryChecksum(entry.index, entry.term, entry.kind, entry.data) !== checksum) {
         throw new CoracleError("storage_damaged", `Entry ${entry.index} does not match its checksum.`);

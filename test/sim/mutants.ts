@@ -248,6 +248,17 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: "torn-tail-accepted",
+    about: "a write of the log that a crash tore counts as far as it is there",
+    edits: [
+      {
+        file: "src/storage/memory-disk.ts",
+        find: "    this.#torn = undefined;\n",
+        replace: "    if (this.#torn !== undefined) this.#apply(this.#torn);\n    this.#torn = undefined;\n",
+      },
+    ],
+  },
+  {
     name: "snapshot-over-newer-state",
     about: "a snapshot is installed over a state that is newer",
     edits: [

@@ -1,5 +1,7 @@
+import type { Random } from "../../src/base/prng.ts";
 import type { NodeOptions } from "../../src/node/options.ts";
 import type { RaftLimits } from "../../src/raft/options.ts";
+import { supportedVersions, type VersionRange } from "../../src/wire/protocol.ts";
 import { between, chance, pick, stream } from "./engine/streams.ts";
 
 /** What a seed decides about the cluster before anything happens. */
@@ -16,11 +18,25 @@ export interface Profile {
   readonly fsyncMs: number;
   readonly silenceMs: number;
   readonly snapshotChunkBytes: number;
+  /** What the members of two neighbouring releases speak; a rolling upgrade goes from the first to the second. */
+  readonly releases: readonly [VersionRange, VersionRange];
+  /** How likely a member starts as one of the newer release. */
+  readonly upgraded: number;
   readonly node: NodeOptions;
   /** Bounds of the core, small now and then: what takes one message otherwise takes many. */
   readonly raft: Pick<RaftLimits, "appendEntriesMax" | "appendsInFlightMax" | "readRoundsInFlightMax">;
   /** A minority of the voters stays down while the others must make progress. */
   readonly minorityStaysDown: boolean;
+}
+
+/** This release, and its neighbour before or after: each speaks its own version and its predecessor's. */
+function releasesOf(random: Random): Pick<Profile, "releases" | "upgraded"> {
+  const { min, max } = supportedVersions;
+  const before = { min: Math.max(1, max - 2), max: max - 1 };
+  const after = { min: max, max: max + 1 };
+  const upgraded = pick(random, [0, 0, 0.5]);
+  if (min < max && chance(random, 0.5)) return { releases: [before, supportedVersions], upgraded };
+  return { releases: [supportedVersions, after], upgraded };
 }
 
 export function profileOf(seed: number): Profile {
@@ -40,6 +56,7 @@ export function profileOf(seed: number): Profile {
     silenceMs: pick(random, [600, 1500, 3000]),
     snapshotChunkBytes: pick(random, [4, 16, 64]) * 1024,
     minorityStaysDown: chance(random, 0.3),
+    ...releasesOf(stream(seed, "releases")),
     raft: {
       appendEntriesMax: pick(random, [1, 2, 1024, 1024]),
       appendsInFlightMax: pick(random, [1, 3, 128, 128]),
@@ -47,7 +64,7 @@ export function profileOf(seed: number): Profile {
     },
     node: {
       heartbeatMs,
-      electionMs: heartbeatMs * 10,
+      electionMs: heartbeatMs * pick(random, [3, 10, 10, 10]),
       requestTimeoutMs: 2500,
       leaderWaitMs: 1200,
       logEntriesMax: smallLog ? pick(random, [8, 20, 60]) : 100_000,

@@ -9,7 +9,7 @@ import { Disk } from "./disk/disk.ts";
 import { Coverage } from "./engine/coverage.ts";
 import { Scheduler } from "./engine/scheduler.ts";
 import { MachineClock } from "./engine/sim-clock.ts";
-import { between, stream } from "./engine/streams.ts";
+import { between, chance, stream } from "./engine/streams.ts";
 import { Trace } from "./engine/trace.ts";
 import { takeViolation, Violation } from "./engine/violation.ts";
 import { FaultRunner, planFaults } from "./faults/schedule.ts";
@@ -144,6 +144,10 @@ class Simulation implements World {
     return this.profile.node;
   }
 
+  get releases() {
+    return this.profile.releases;
+  }
+
   newId(): MemberId {
     return 1000 + this.#ids.below(1_000_000_000);
   }
@@ -159,6 +163,12 @@ class Simulation implements World {
     const before = membersBefore.size === 0 ? members : membersBefore;
     const voters = Math.min(votersOf(members).length, votersOf(before).length);
     return this.#lost() === 0 && voters - leaving >= 3;
+  }
+
+  burst(via: Host): void {
+    const client = this.#client(`burst ${this.#clients.length}`, 100 + this.#clients.length, 0);
+    this.#clients.push(client);
+    client.once(via);
   }
 
   removalAsked(id: MemberId): void {
@@ -195,7 +205,7 @@ class Simulation implements World {
   }
 
   #createHosts(): MemberRecord[] {
-    const { seed, members: memberCount, spares, fsyncMs } = this.profile;
+    const { seed, members: memberCount, spares, fsyncMs, releases, upgraded } = this.profile;
     for (let number = 0; number < memberCount + spares; number++) {
       const random = stream(seed, `host ${number}`);
       this.hosts.push(
@@ -208,6 +218,7 @@ class Simulation implements World {
             wallOffsetMs: between(random, -2000, 2000),
           }),
           random,
+          versions: releases[chance(stream(seed, `release ${number}`), upgraded) ? 1 : 0],
         }),
       );
     }
@@ -233,20 +244,27 @@ class Simulation implements World {
   }
 
   #createClients(): void {
-    const { seed, clients, thinkMs, padding } = this.profile;
+    const { clients, thinkMs } = this.profile;
     for (let number = 0; number < clients; number++) {
-      const client = new Client({
-        world: this,
-        history: this.#history,
-        localReads: this.#localReads,
-        number,
-        random: stream(seed, `client ${number}`),
-        thinkMs,
-        padding,
-      });
+      const client = this.#client(`client ${number}`, number, thinkMs);
       this.#clients.push(client);
       client.start();
     }
+  }
+
+  #client(name: string, number: number, thinkMs: number): Client {
+    const { seed, padding } = this.profile;
+    const random = stream(seed, name);
+    const history = this.#history;
+    return new Client({
+      world: this,
+      history,
+      localReads: this.#localReads,
+      number,
+      random,
+      thinkMs,
+      padding,
+    });
   }
 
   #until(ms: number, done?: () => boolean): void {
@@ -300,7 +318,7 @@ class Simulation implements World {
   #livenessPhase(): void {
     this.#leaveMinorityDown();
     const startMs = this.scheduler.nowMs;
-    const prober = this.#extraClient("prober");
+    const prober = this.#client("prober", 90, 0);
     const proven = new Set<Host>();
     const missing = (): Host[] => this.#healthy().filter((host) => !proven.has(host));
     let round = 0;
@@ -358,7 +376,7 @@ class Simulation implements World {
   }
 
   #readEverything(): void {
-    const reader = this.#extraClient("reader");
+    const reader = this.#client("reader", 91, 0);
     const reads = this.#healthy()
       .filter((host) => host.active)
       .flatMap((host) => finalReads().map((plan) => ({ host, plan })));
@@ -379,18 +397,6 @@ class Simulation implements World {
         `a read through ${reads[done]?.host.name} found no answer when all was well`,
       );
     }
-  }
-
-  #extraClient(name: string): Client {
-    return new Client({
-      world: this,
-      history: this.#history,
-      localReads: this.#localReads,
-      number: name === "prober" ? 90 : 91,
-      random: stream(this.profile.seed, name),
-      thinkMs: 0,
-      padding: this.profile.padding,
-    });
   }
 }
 

@@ -71,19 +71,29 @@ export class Checks {
     checkOrder(process, before, now);
     checkCommitRule(process, before, now);
     checkCampaignRule(process, before, now);
+    this.#cover(process, before, now);
+  }
+
+  /** Counts the rare states of Raft. */
+  #cover({ host }: MemberProcess, before: RaftStatus, now: RaftStatus): void {
     const { role, term, conf, id } = now;
     if (term > before.term) {
-      this.#trace.note(
-        "term",
-        process.host.number,
-        term,
-        0,
-        () => `${process.host.name} ${role} in term ${term}`,
-      );
+      this.#trace.note("term", host.number, term, 0, () => `${host.name} ${role} in term ${term}`);
     }
-    if (role === "leader" && conf.voters.length === 1 && conf.voters[0] === id) {
-      this.#coverage.add("raft: lone leader at work");
+    if (role === "leader") {
+      if (conf.voters.length === 1 && conf.voters[0] === id) this.#coverage.add("raft: lone leader at work");
+      if (before.role !== "leader" && host.world.hosts.some((other) => other !== host && other.isLeader)) {
+        this.#coverage.add("raft: elected while another still leads an older term");
+      }
     }
+    if (role === "candidate" && before.role === "candidate" && term > before.term) {
+      this.#coverage.add("raft: election without a winner");
+    }
+    if (before.role !== "leader" || role === "leader") return;
+    if (term === before.term) this.#coverage.add("raft: leader stepped down without a quorum");
+    else if (before.lastIndex > before.commit) {
+      this.#coverage.add("raft: leader deposed with entries under way");
+    } else this.#coverage.add("raft: leader deposed");
   }
 }
 

@@ -101,6 +101,7 @@ export class CommittedLog {
     if (term < raftTerm) this.#coverage.add("raft: entry of an earlier term committed");
     if (content.type === "batch") {
       content.batch.commands.forEach((command, at) => {
+        if (this.model.knows(command)) this.#coverage.add("client: answered from the remembered answers");
         const expected = this.model.apply(command);
         for (const mark of this.#marksOf(command)) {
           this.logged.add(mark);

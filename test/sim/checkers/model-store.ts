@@ -1,5 +1,6 @@
 import { compareBytes, toHex } from "../../../src/base/bytes.ts";
 import type { ErrorCode } from "../../../src/base/errors.ts";
+import { compareInt64, type Int64 } from "../../../src/base/int64.ts";
 import type {
   Command,
   CommandBody,
@@ -32,6 +33,11 @@ export class ModelStore {
 
   get revision(): number {
     return this.#revision;
+  }
+
+  /** Whether it is a retry of what was carried out before. */
+  knows({ idempotencyKey }: Command): boolean {
+    return idempotencyKey !== undefined && this.#answers.has(idempotencyKey);
   }
 
   apply({ body, idempotencyKey }: Command): CommandResult {
@@ -147,7 +153,7 @@ export class ModelStore {
       );
     }
     const numbers = found.length === 0 ? [0] : found.map((found) => numberOf(found, target));
-    return numbers.every((number) => fits(result, number - (operand as number)));
+    return numbers.every((number) => fits(result, compareInt64(number, operand as Int64)));
   }
 
   /** The revision at which the running command writes or reads. */
@@ -188,7 +194,7 @@ function at(versions: readonly Version[], revision: number): KeyValue | undefine
   return undefined;
 }
 
-function numberOf(found: KeyValue, target: Exclude<Compare["target"], "value">): number {
+function numberOf(found: KeyValue, target: Exclude<Compare["target"], "value">): Int64 {
   switch (target) {
     case "version":
       return found.version;

@@ -1,5 +1,6 @@
 import type { PeerMessage } from "../../../src/peer/types.ts";
-import type { RaftWrite } from "../../../src/raft/types.ts";
+import { entryKind, type RaftWrite } from "../../../src/raft/types.ts";
+import type { LogStore } from "../../../src/storage/types.ts";
 import type { Coverage } from "../engine/coverage.ts";
 import { Violation } from "../engine/violation.ts";
 import type { MemberProcess } from "../members/process.ts";
@@ -38,6 +39,7 @@ export class RaftPromises {
     process.onEnd.push(() => this.#durable.delete(process));
     const write = log.write.bind(log);
     log.write = (request, stored) => {
+      this.#cover(log, request);
       this.#cutBack(durable, request);
       checkChangeRule(process, request);
       const last = { last: request.entries[request.entries.length - 1]?.index };
@@ -51,18 +53,29 @@ export class RaftPromises {
   }
 
   /** What is cut away counts as durable no more from the moment that it is cut. */
-  #cutBack(durable: Durable, { entries, snapshot }: RaftWrite): void {
+  #cutBack(durable: Durable, { entries }: RaftWrite): void {
     const first = entries[0];
     if (first !== undefined) {
       for (const write of durable.pending) {
         if (write.last !== undefined && write.last >= first.index) write.last = first.index - 1;
       }
-      if (first.index <= durable.lastIndex) {
-        this.#coverage.add("raft: conflicting entries cut");
-        durable.lastIndex = first.index - 1;
+      durable.lastIndex = Math.min(durable.lastIndex, first.index - 1);
+    }
+  }
+
+  #cover(log: LogStore, { entries, snapshot }: RaftWrite): void {
+    const first = entries[0];
+    if (first !== undefined && first.index <= log.lastIndex()) {
+      this.#coverage.add("raft: conflicting entries cut");
+      const cut = log.entries(first.index, log.lastIndex() + 1, Number.MAX_SAFE_INTEGER);
+      if (cut.some(({ kind }) => kind === entryKind.confChange)) {
+        this.#coverage.add("membership: a change cut from a log");
       }
     }
-    if (snapshot !== undefined) this.#coverage.add("snapshot: installed");
+    if (snapshot === undefined) return;
+    this.#coverage.add("snapshot: installed");
+    if (snapshot.index < log.lastIndex())
+      this.#coverage.add("snapshot: installed over a log that reaches further");
   }
 
   sent(process: MemberProcess, message: PeerMessage): void {

@@ -49,6 +49,8 @@ export class Disk {
     crashAfterCommits: 0,
     crashInInstall: false,
   };
+  /** Told when the end of a process tore a write of the log. */
+  onTorn: () => void = () => {};
   readonly #random: Random;
   readonly #typicalFsyncMs: number;
 
@@ -68,20 +70,25 @@ export class Disk {
 
   /** The process was killed; the operating system goes on and keeps what it was given. */
   processKilled(): void {
-    const unsynced = this.log?.unsynced ?? 0;
-    this.log?.crash(this.#random.below(unsynced + 1));
+    this.#crashLog();
     this.state?.processEnded();
   }
 
   /** Power was lost: what was not fsynced may be gone, on the log as in the state. Gives lost state commits. */
   powerLost(): number {
-    const unsynced = this.log?.unsynced ?? 0;
-    this.log?.crash(this.#random.below(unsynced + 1));
+    this.#crashLog();
     const atRisk = this.state?.atRisk ?? 0;
     const lost = chance(this.#random, 0.3) ? atRisk : this.#random.below(atRisk + 1);
     this.state?.powerLost(lost);
     if (chance(this.#random, 0.5)) this.partial = undefined;
     return lost;
+  }
+
+  /** Of what was not fsynced a first part is kept, and perhaps half of the next write. */
+  #crashLog(): void {
+    const unsynced = this.log?.unsynced ?? 0;
+    this.log?.crash(this.#random.below(unsynced + 1), chance(this.#random, 0.5));
+    if (this.log?.torn === true) this.onTorn();
   }
 
   wipe(): void {

@@ -1,5 +1,6 @@
 import { between, chance, pick } from "../engine/streams.ts";
 import type { Host } from "../members/host.ts";
+import { restartAll } from "./rolling.ts";
 import { inService, leaderOf, victim } from "./targets.ts";
 import type { FaultAction, FaultKind } from "./types.ts";
 
@@ -98,6 +99,25 @@ export const machineFaults: Readonly<Record<string, FaultKind>> = {
     begin: (world, random) => {
       victim(world, random)?.restartGracefully(between(random, 1, 800));
       return undefined;
+    },
+  },
+  "rolling restart": {
+    weight: 4,
+    durationMsMin: 2000,
+    durationMsMax: 8000,
+    begin: (world, random) => restartAll(world, random, () => {}),
+  },
+  "rolling upgrade": {
+    weight: 4,
+    durationMsMin: 2000,
+    durationMsMax: 8000,
+    begin: (world, random) => {
+      const [older, newer] = world.releases;
+      // Now and then the operators go back to where they were.
+      const target = chance(random, 0.8) ? newer : older;
+      return restartAll(world, random, (host) => {
+        host.versions = target;
+      });
     },
   },
   "slow disk": {

@@ -1,7 +1,7 @@
 import { between, chance, pick } from "../engine/streams.ts";
 import type { Host } from "../members/host.ts";
 import type { World } from "../members/world.ts";
-import { inService, split, victim } from "./targets.ts";
+import { inService, leaderOf, split, victim } from "./targets.ts";
 import type { FaultKind } from "./types.ts";
 
 type Direction = readonly [from: Host, to: Host];
@@ -54,6 +54,29 @@ export const networkFaults: Readonly<Record<string, FaultKind>> = {
     begin: (world, random) => {
       const host = victim(world, random);
       return host === undefined ? undefined : cut(world, bothWays([host], others(world, host)));
+    },
+  },
+  // What it accepts meanwhile stays behind in its log alone, or with one other.
+  "leader cut off under load": {
+    weight: 9,
+    durationMsMin: 800,
+    durationMsMax: 5000,
+    begin: (world, random) => {
+      const leader = leaderOf(world);
+      if (leader === undefined) return undefined;
+      const rest = others(world, leader);
+      const friend = chance(random, 0.3) && rest.length > 2 ? pick(random, rest) : undefined;
+      const group = friend === undefined ? [leader] : [leader, friend];
+      for (let left = 2 + random.below(10); left > 0; left--) {
+        world.scheduler.afterMs(between(random, 0, 800), () => world.burst(leader));
+      }
+      return cut(
+        world,
+        bothWays(
+          group,
+          rest.filter((host) => host !== friend),
+        ),
+      );
     },
   },
   "one-way loss": {

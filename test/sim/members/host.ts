@@ -5,7 +5,7 @@ import type { Membership } from "../../../src/kv/types.ts";
 import type { JoinAnswer } from "../../../src/node/membership.ts";
 import type { MemberId } from "../../../src/raft/types.ts";
 import { MemoryLogDisk } from "../../../src/storage/memory-disk.ts";
-import { supportedVersions, type VersionRange } from "../../../src/wire/protocol.ts";
+import type { VersionRange } from "../../../src/wire/protocol.ts";
 import type { Disk } from "../disk/disk.ts";
 import { SqliteFile } from "../disk/sim-sqlite.ts";
 import type { MachineClock } from "../engine/sim-clock.ts";
@@ -30,6 +30,8 @@ export class Host {
   readonly random: Random;
   versions: VersionRange;
   process: MemberProcess | undefined;
+  /** How many processes were started on it. */
+  lives = 0;
   /** Out of service for good, or until it joins anew. */
   retired = false;
   /** Bits on its disk were flipped. */
@@ -43,19 +45,17 @@ export class Host {
     readonly disk: Disk;
     readonly clock: MachineClock;
     readonly random: Random;
+    readonly versions: VersionRange;
   }) {
     this.world = options.world;
     this.number = options.number;
     this.name = `n${options.number}`;
     this.address = `host${options.number}:2380`;
     this.disk = options.disk;
+    this.disk.onTorn = () => options.world.coverage.add("crash: a write of the log torn");
     this.clock = options.clock;
     this.random = options.random;
-    const { min, max } = supportedVersions;
-    // A rolling upgrade: some run the release before, which speaks its own version and no later one.
-    const old = min < max && options.random.float() < 0.3;
-    this.versions = old ? { min, max: max - 1 } : supportedVersions;
-    if (old) options.world.coverage.add("network: member of the release before");
+    this.versions = options.versions;
   }
 
   /** Its first start as one of those that make a new cluster. */
@@ -104,6 +104,7 @@ export class Host {
     const process = this.#open();
     if (process === undefined) return;
     this.process = process;
+    this.lives++;
     process.start();
   }
 
@@ -172,15 +173,17 @@ export class Host {
   }
 
   /** SIGTERM, and a start some time later. */
-  restartGracefully(delayMs: number): void {
+  restartGracefully(delayMs: number, whileDown: () => void = () => {}): void {
     const { process } = this;
     if (process === undefined || !this.active) return;
     process.run(() => {
+      this.world.trace.note("sigterm", this.number);
       void process.node.stop(1000).then(async () => {
         await process.log.close();
         if (!process.alive) return;
         this.world.coverage.add("process: clean stop");
         this.kill();
+        whileDown();
         this.startLater(delayMs);
       });
     });

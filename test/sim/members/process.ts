@@ -163,6 +163,8 @@ export class MemberProcess implements NetworkProcess {
   }
 
   snapshotReceived(from: MemberId, term: number, snapshot: SnapshotMeta): void {
+    const { commit } = this.node.raftStatus();
+    if (snapshot.index <= commit) this.host.world.coverage.add("snapshot: arrived behind the commit index");
     this.node.snapshotReceived(from, term, snapshot);
   }
 

@@ -1,5 +1,6 @@
 import type { NodeOptions } from "../../../src/node/options.ts";
 import type { MemberId } from "../../../src/raft/types.ts";
+import type { VersionRange } from "../../../src/wire/protocol.ts";
 import type { Checks } from "../checkers/checks.ts";
 import type { Coverage } from "../engine/coverage.ts";
 import type { Scheduler } from "../engine/scheduler.ts";
@@ -17,6 +18,8 @@ export interface World {
   readonly trace: Trace;
   readonly checks: Checks;
   readonly nodeOptions: NodeOptions;
+  /** What members of the older and the newer release speak. */
+  readonly releases: readonly [VersionRange, VersionRange];
   readonly hosts: readonly Host[];
   /** Machines that ask to be admitted just now. */
   readonly joining: Set<Host>;
@@ -25,6 +28,8 @@ export interface World {
   mayRemoveVoter(): boolean;
   /** Whether a member's disk may be lost for good without that risk. */
   mayLoseDisk(): boolean;
+  /** One more client does one operation, through this machine. */
+  burst(via: Host): void;
   /** A removal was asked for, and may take effect now or at any later time. */
   removalAsked(id: MemberId): void;
 }

@@ -4,7 +4,7 @@ import type { SnapshotCarrier } from "../../../src/node/state-store.ts";
 import type { PeerEndpoint, PeerMessage, Transport, TransportEvents } from "../../../src/peer/types.ts";
 import type { MemberId, SnapshotMeta } from "../../../src/raft/types.ts";
 import type { SnapshotFile } from "../../../src/storage/types.ts";
-import { negotiateVersion, type VersionRange } from "../../../src/wire/protocol.ts";
+import { negotiateVersion, protocolVersion, type VersionRange } from "../../../src/wire/protocol.ts";
 import type { Disk } from "../disk/disk.ts";
 import type { Executor } from "../engine/sim-clock.ts";
 import type { HostNumber } from "./conditions.ts";
@@ -216,6 +216,11 @@ export class SimTransport implements Transport, SnapshotCarrier {
     if (version === undefined) {
       this.#retryLater(link);
       return;
+    }
+    if (this.versions.max !== target.versions.max) {
+      this.#network.coverage.add("network: connection of two releases");
+    } else if (version > protocolVersion) {
+      this.#network.coverage.add("network: connection in the version of the next release");
     }
     const connection = new Connection(this.#network, this, target, version);
     this.#network.connections.add(connection);

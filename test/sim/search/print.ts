@@ -1,4 +1,5 @@
 import type { Coverage } from "../engine/coverage.ts";
+import { faultKinds } from "../faults/schedule.ts";
 import type { Totals } from "./parallel.ts";
 
 /** A line that is written over about every second, or every 20 seconds where it cannot be. */
@@ -22,29 +23,52 @@ export function printCoverage(coverage: Coverage): void {
   const rows = [...coverage.counts].sort(([a], [b]) => (a < b ? -1 : 1));
   const width = Math.max(0, ...rows.map(([what]) => what.length));
   for (const [what, times] of rows) console.log(`${what.padEnd(width)} ${String(times).padStart(9)}`);
-  for (const what of wanted) if (coverage.get(what) === 0) console.log(`NEVER REACHED: ${what}`);
+  const faults = Object.keys(faultKinds).map((kind) => `fault: ${kind}`);
+  for (const what of [...faults, ...wanted])
+    if (coverage.get(what) === 0) console.log(`NEVER REACHED: ${what}`);
 }
 
 /** Rare states without which a long search would prove little. */
 export const wanted = [
+  "client: answered from the remembered answers",
+  "client: compaction done",
+  "client: gave up waiting",
+  "client: get in the past refused",
+  "client: transaction that reads the past refused",
+  "crash: a write of the log torn",
   "crash: between a commit of state.db and what follows",
   "disk: damage found at start",
   "disk: member stopped by a failed write",
   "liveness: minority stays down",
+  "membership: a change cut from a log",
   "membership: add-learner committed",
   "membership: leadership transferred",
   "membership: member learned of its removal",
   "membership: promote committed",
   "membership: remove committed",
+  "network: connection in the version of the next release",
+  "network: connection of two releases",
   "network: held messages came late",
+  "network: message duplicated",
+  "network: message lost",
+  "network: message reordered",
   "node: commands forwarded to the leader",
   "node: read confirmed through the leader",
   "power loss: commits of state.db lost",
+  "process: all members restarted one by one",
+  "process: clean stop",
   "raft: conflicting entries cut",
+  "raft: elected while another still leads an older term",
+  "raft: election without a winner",
   "raft: entry of an earlier term committed",
+  "raft: leader deposed with entries under way",
+  "raft: leader stepped down without a quorum",
+  "raft: lone leader at work",
   "raft: vote asked after a transfer",
+  "snapshot: arrived behind the commit index",
   "snapshot: arrived during a partition",
   "snapshot: installed",
+  "snapshot: installed over a log that reaches further",
   "snapshot: transfer interrupted",
   "snapshot: transfer resumed",
   "start: state ahead of the log",

@@ -14,7 +14,7 @@ import type { Ending, History, RecordedOperation } from "./history.ts";
 import { type Memory, nextPlan, type Plan } from "./plans.ts";
 
 /** A client gives up waiting for an answer after this long. */
-const patienceMs = 5000;
+const patienceMs = 3500;
 const notProposedCodes = new Set([
   "no_leader",
   "not_proposed",
@@ -57,6 +57,14 @@ export class Client {
 
   start(): void {
     this.#think();
+  }
+
+  /** One operation through this machine, and no other. */
+  once(via: Host): void {
+    const { random } = this.#options;
+    const plan = nextPlan({ random, memory: this.#memory, mark: () => this.mark() });
+    this.#stopped = true;
+    this.perform(plan, via, () => {});
   }
 
   stop(): void {
