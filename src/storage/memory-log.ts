@@ -12,6 +12,8 @@ export interface MemoryLogOptions {
    * failed with one. Ending a write ends all before it. Must not call the action at once.
    */
   readonly schedule: (action: (error?: Error) => void) => unknown;
+  /** How the disk does, as the owner makes it do; always well when absent. */
+  readonly health?: () => LogHealth;
   /** The disk of an earlier life. */
   readonly disk?: MemoryLogDisk;
   /** Where the log of a new disk begins; at nothing when absent. */
@@ -31,6 +33,7 @@ export class MemoryLogStore implements LogStore {
   /** What a crash of the process leaves. */
   readonly disk: MemoryLogDisk;
   readonly #schedule: MemoryLogOptions["schedule"];
+  readonly #health: MemoryLogOptions["health"];
   readonly #window: EntryWindow;
   readonly #epoch: number;
   #hardState: HardState;
@@ -46,6 +49,7 @@ export class MemoryLogStore implements LogStore {
   constructor(options: MemoryLogOptions) {
     this.disk = options.disk ?? new MemoryLogDisk(options.initial ?? nothing);
     this.#schedule = options.schedule;
+    this.#health = options.health;
     this.#epoch = this.disk.epoch;
     const { index, term, hardState, entries } = this.disk.read();
     this.#hardState = hardState;
@@ -119,7 +123,7 @@ export class MemoryLogStore implements LogStore {
 
   /** Its owner decides when writes are durable, and whether a disk is full. */
   health(): LogHealth {
-    return { full: undefined, writeMs: 0 };
+    return this.#health?.() ?? { full: undefined, writeMs: 0 };
   }
 
   #restartAfter(index: number, term: number): Pick<DiskWrite, "reset" | "cut"> {

@@ -4,10 +4,11 @@ import type { FoundFailure } from "./search/seeds.ts";
 
 /*
  * npm run sim:mutants [-- NAME...]: runs the simulator against each planted bug until it is caught.
- * SEEDS_MAX in the environment bounds the search.
+ * SEEDS_MAX in the environment bounds the search, PROCESSES how many cores it takes.
  */
 
 const seedsMax = Number(Bun.env.SEEDS_MAX ?? 3000);
+const processes = Bun.env.PROCESSES === undefined ? {} : { processes: Number(Bun.env.PROCESSES) };
 
 function search(first: number, last: number, mutant: string | undefined): Promise<Totals> {
   return searchParallel({
@@ -15,6 +16,7 @@ function search(first: number, last: number, mutant: string | undefined): Promis
     last,
     untilMs: Number.POSITIVE_INFINITY,
     stopAtFailure: true,
+    ...processes,
     ...(mutant === undefined ? {} : { mutant }),
     progress: () => {},
   });

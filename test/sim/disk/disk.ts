@@ -28,6 +28,8 @@ export interface DiskTrouble {
   failing: boolean;
   /** state.db cannot be written. */
   full: boolean;
+  /** The log cannot be written. */
+  logFull: boolean;
   /** Commits of state.db until the process is killed right after one; 0 for never. */
   crashAfterCommits: number;
   /** The process is killed when a snapshot is in place of the state, and the log not yet begun anew. */
@@ -46,6 +48,7 @@ export class Disk {
     fsyncMs: 0,
     failing: false,
     full: false,
+    logFull: false,
     crashAfterCommits: 0,
     crashInInstall: false,
   };

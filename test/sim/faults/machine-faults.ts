@@ -147,10 +147,14 @@ export const machineFaults: Readonly<Record<string, FaultKind>> = {
     weight: 5,
     durationMsMin: 200,
     durationMsMax: 3000,
-    begin: trouble(({ disk }) => {
-      disk.trouble.full = true;
+    begin: trouble(({ disk }, random) => {
+      // The two files may lie on two disks.
+      const which = pick(random, ["both", "state", "log"] as const);
+      disk.trouble.full = which !== "log";
+      disk.trouble.logFull = which !== "state";
       return () => {
         disk.trouble.full = false;
+        disk.trouble.logFull = false;
       };
     }),
   },

@@ -67,12 +67,18 @@ export class MemberProcess implements NetworkProcess {
       after: (delayMs, action) => {
         this.host.world.scheduler.afterMs(delayMs, () => this.run(action));
       },
+      nowMs: () => this.clock.nowMs(),
       fsyncMs: () => this.disk.fsyncMs(),
+      full: () => this.disk.trouble.logFull,
       failing: () => this.disk.trouble.failing,
     });
     const { log } = this.disk;
     if (log === undefined) throw new Error("a member without a log cannot start");
-    return new MemoryLogStore({ schedule: (action) => queue.add(action), disk: log });
+    return new MemoryLogStore({
+      schedule: (action) => queue.add(action),
+      health: () => queue.health(),
+      disk: log,
+    });
   }
 
   #createNode(): Node {

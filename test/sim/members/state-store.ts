@@ -95,6 +95,10 @@ export class SimStateStore implements StateStore {
     return 0;
   }
 
+  usedBytes(): number {
+    return 0;
+  }
+
   close(): Promise<void> {
     this.#file().processEnded();
     return Promise.resolve();
