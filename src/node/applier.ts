@@ -13,7 +13,7 @@ import { decodeMembershipCommand } from "../wire/membership.ts";
 const log = getLogger(["coracle", "node"]);
 
 /** How long the transaction of applied entries stays open. */
-const commitAfterMs = 50;
+const commitAfterMs = 100;
 /** A state machine that cannot write because the disk is full is tried again after this long. */
 const fullRetryMs = 500;
 /** Another connection (an operator's tool, perhaps) holds the lock of state.db for now. */

@@ -1,4 +1,5 @@
 import type { Batch, Command, CommandBody } from "../kv/types.ts";
+import { encodeCommands } from "./batch-writer.ts";
 import { decodeCbor, encodeCbor } from "./cbor.ts";
 import {
   arrayItem,
@@ -30,7 +31,9 @@ export const commandLayouts = [
 
 /** The content of a `normal` log entry, in a buffer of its own and of exactly its size. */
 export function encodeBatch(batch: Batch): Uint8Array {
-  return encodeCbor([batchLayout, uint(batch.timeMs), commandItems(batch.commands)]);
+  const whole = encodeCbor([batchLayout, uint(batch.timeMs), []]);
+  // In the place of the empty array, which is one byte.
+  return encodeCommands(whole.subarray(0, -1), batch.commands, itemsOf);
 }
 
 /**
@@ -49,11 +52,13 @@ export function decodeBatch(bytes: Uint8Array): Batch {
 
 /** Commands as positional arrays. */
 export function commandItems(commands: readonly Command[]): unknown[] {
-  return commands.map(({ body, idempotencyKey }) =>
-    idempotencyKey === undefined
-      ? bodyItems(body)
-      : [code.withKey, idempotencyKey.toWellFormed(), bodyItems(body)],
-  );
+  return commands.map(itemsOf);
+}
+
+function itemsOf({ body, idempotencyKey }: Command): unknown[] {
+  return idempotencyKey === undefined
+    ? bodyItems(body)
+    : [code.withKey, idempotencyKey.toWellFormed(), bodyItems(body)];
 }
 
 export function readCommands(item: unknown): Command[] {

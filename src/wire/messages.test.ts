@@ -1,14 +1,22 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import fc from "fast-check";
 import { encodeCbor } from "./cbor.ts";
-import { decodeBatch, encodeBatch } from "./commands.ts";
+import { commandItems, decodeBatch, encodeBatch } from "./commands.ts";
 import { FrameDecoder } from "./frame.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { decodeMembershipCommand, encodeMembershipCommand } from "./membership.ts";
 import { decodeMessage, writeMessage } from "./messages.ts";
 import { frameType, negotiateVersion, protocolVersion } from "./protocol.ts";
-import { sampleBatch, sampleMembershipCommands, sampleMessages } from "./samples.test-support.ts";
+import {
+  sampleBatch,
+  sampleCommands,
+  sampleMembershipCommands,
+  sampleMessages,
+} from "./samples.test-support.ts";
 import { WireError } from "./wire-error.ts";
+
+const zeros = (length: number): Uint8Array => new Uint8Array(length);
 
 function framesOf(bytes: Uint8Array): Uint8Array[] {
   const decoder = new FrameDecoder();
@@ -72,6 +80,28 @@ describe("log entries", () => {
     const batch = decodeBatch(bytes);
     assert.deepEqual(batch, sampleBatch);
     assert.deepEqual(encodeBatch(batch), bytes);
+  });
+
+  test("a batch has the bytes that cbor-x gives it", () => {
+    const put = fc.record({
+      body: fc.record({
+        type: fc.constant("put" as const),
+        key: fc.uint8Array({ minLength: 1, maxLength: 300, size: "max" }),
+        value: fc.oneof(fc.uint8Array(), fc.constantFrom(23, 24, 255, 256, 65_535, 65_536).map(zeros)),
+        lease: fc.constantFrom(0, 7),
+        previous: fc.boolean(),
+      }),
+    });
+    const command = fc.oneof({ arbitrary: put, weight: 9 }, fc.constantFrom(...sampleCommands));
+    const commands = fc.array(command, { maxLength: 300 });
+    fc.assert(
+      fc.property(commands, fc.nat(2 ** 31), (list, timeMs) => {
+        assert.deepEqual(
+          encodeBatch({ timeMs, commands: list }),
+          encodeCbor([1, timeMs, commandItems(list)]),
+        );
+      }),
+    );
   });
 
   test("a batch may be read from a Buffer at an odd place", () => {
