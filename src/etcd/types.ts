@@ -22,7 +22,7 @@ export interface EtcdContext {
   /** Aborts when the client gave up, its deadline passed, or the server stops. */
   readonly signal: AbortSignal;
   /** The `authorization` (HTTP) or `token` (gRPC) the request came with, without `Bearer`. */
-  readonly token?: string;
+  readonly token?: string | undefined;
   /** The metadata `hasleader: true`: a stream is to end with `no leader` when the member has lost its leader. */
   readonly requireLeader: boolean;
 }

@@ -1,0 +1,143 @@
+import type { DescMessage, DescMethod, DescService, MessageShape } from "@bufbuild/protobuf";
+import type {
+  handleBidiStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  MethodDefinition,
+  ServerDuplexStream,
+  ServerWritableStream,
+  ServiceDefinition,
+  UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { EtcdError, grpcCodes } from "../etcd/error.ts";
+import type { EtcdContext, HandlersOf } from "../etcd/types.ts";
+import { CallContext, type CancellableCall } from "./call-context.ts";
+import { decoder, encoder, Unreadable } from "./codec.ts";
+import { serviceError } from "./status.ts";
+import { requestsOf, writable } from "./streams.ts";
+
+type Message = MessageShape<DescMessage>;
+type Unary = (request: Message, context: EtcdContext) => Promise<Message>;
+type ServerStream = (request: Message, context: EtcdContext) => AsyncIterable<Message>;
+type Bidi = (requests: AsyncIterable<Message>, context: EtcdContext) => AsyncIterable<Message>;
+type AnyHandler = Unary | ServerStream | Bidi;
+
+/** What the server and its calls share. */
+export interface CallHost {
+  readonly receiveBytesMax: number;
+  /** Streams that are open, to be ended when the member stops: they would never end by themselves. */
+  readonly streams: Set<CallContext>;
+  readonly stopping: () => boolean;
+}
+
+export interface Binding {
+  readonly definition: ServiceDefinition;
+  readonly implementation: UntypedServiceImplementation;
+}
+
+/** A service of the generated schema with its handlers, in the words of grpc-js. */
+export function bind<S extends DescService>(service: S, handlers: HandlersOf<S>, host: CallHost): Binding {
+  const definition: Record<string, MethodDefinition<unknown, unknown>> = {};
+  const implementation: UntypedServiceImplementation = {};
+  for (const method of service.methods) {
+    const handler: unknown = Reflect.get(handlers, method.localName);
+    definition[method.localName] = definitionOf(service, method, host);
+    // The type of `handlers` says that each method has the handler of its kind.
+    implementation[method.localName] = implement(method, handler as AnyHandler, host);
+  }
+  return { definition, implementation };
+}
+
+function definitionOf(
+  service: DescService,
+  method: DescMethod,
+  host: CallHost,
+): MethodDefinition<unknown, unknown> {
+  const encode = encoder(method.output);
+  const unused = (): never => {
+    throw new Error("a server neither encodes requests nor decodes answers");
+  };
+  return {
+    path: `/${service.typeName}/${method.name}`,
+    originalName: method.localName,
+    requestStream: method.methodKind === "bidi_streaming" || method.methodKind === "client_streaming",
+    responseStream: method.methodKind === "bidi_streaming" || method.methodKind === "server_streaming",
+    requestDeserialize: decoder(method.input, host.receiveBytesMax),
+    responseSerialize: (message) => encode(message as Message),
+    requestSerialize: unused,
+    responseDeserialize: unused,
+  };
+}
+
+function implement(method: DescMethod, handler: AnyHandler, host: CallHost) {
+  const path = `${method.parent.typeName}/${method.name}`;
+  if (method.methodKind === "unary") return unary(handler as Unary, path);
+  if (method.methodKind === "server_streaming") return serverStream(handler as ServerStream, path, host);
+  return bidi(handler as Bidi, path, host);
+}
+
+function unary(handler: Unary, path: string): handleUnaryCall<Message | Unreadable, Message> {
+  return (call, answer) => {
+    const { request } = call;
+    if (request instanceof Unreadable) {
+      answer(serviceError(request.error, path));
+      return;
+    }
+    handler(request, new CallContext(call)).then(
+      (response) => answer(null, response),
+      (error) => answer(serviceError(error, path)),
+    );
+  };
+}
+
+function serverStream(
+  handler: ServerStream,
+  path: string,
+  host: CallHost,
+): handleServerStreamingCall<Message | Unreadable, Message> {
+  return (call) => {
+    const { request } = call;
+    void stream(call, path, host, (context) => {
+      if (request instanceof Unreadable) throw request.error;
+      return handler(request, context);
+    });
+  };
+}
+
+function bidi(
+  handler: Bidi,
+  path: string,
+  host: CallHost,
+): handleBidiStreamingCall<Message | Unreadable, Message> {
+  return (call) => void stream(call, path, host, (context) => handler(requestsOf(call, context), context));
+}
+
+type StreamCall = CancellableCall &
+  (ServerWritableStream<Message | Unreadable, Message> | ServerDuplexStream<Message | Unreadable, Message>);
+
+/** Sends what the handler yields, as fast as the client takes it, and then the status. */
+async function stream(
+  call: StreamCall,
+  path: string,
+  host: CallHost,
+  start: (context: CallContext) => AsyncIterable<Message>,
+): Promise<void> {
+  const context = new CallContext(call);
+  host.streams.add(context);
+  // Taken now: before the first answer the client may be gone.
+  const { signal } = context;
+  try {
+    for await (const answer of start(context)) {
+      if (signal.aborted) break;
+      if (!call.write(answer)) await writable(call, signal);
+    }
+    if (host.stopping()) throw new EtcdError(grpcCodes.unavailable, "etcdserver: server stopped");
+    call.end();
+  } catch (error) {
+    // grpc-js sends what is emitted as the status; nobody waits for one of a call that is cancelled.
+    if (!call.cancelled) call.emit("error", serviceError(error, path));
+  } finally {
+    host.streams.delete(context);
+    context.abort();
+  }
+}

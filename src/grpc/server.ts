@@ -1,0 +1,126 @@
+import type { DescService } from "@bufbuild/protobuf";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { CoracleError } from "../base/errors.ts";
+import { Auth } from "../etcd/gen/auth_pb.ts";
+import { Cluster } from "../etcd/gen/cluster_pb.ts";
+import { Election } from "../etcd/gen/election_pb.ts";
+import { KV } from "../etcd/gen/kv_pb.ts";
+import { Lease } from "../etcd/gen/lease_pb.ts";
+import { Lock } from "../etcd/gen/lock_pb.ts";
+import { Maintenance } from "../etcd/gen/maintenance_pb.ts";
+import { Watch } from "../etcd/gen/watch_pb.ts";
+import type { EtcdServices, HandlersOf } from "../etcd/types.ts";
+import { bind, type CallHost } from "./bindings.ts";
+import type { CallContext } from "./call-context.ts";
+import { Health } from "./gen/health_pb.ts";
+import { ServerReflection } from "./gen/reflection-v1_pb.ts";
+import { ServerReflection as ServerReflectionAlpha } from "./gen/reflection-v1alpha_pb.ts";
+import { healthHandlers } from "./health.ts";
+import { reflectionHandlers } from "./reflection.ts";
+
+export interface GrpcServerOptions {
+  readonly host: string;
+  /** 0 lets the system choose one. */
+  readonly port: number;
+  /** The largest request; etcd's is its `--max-request-bytes` and 512 KiB. */
+  readonly receiveBytesMax: number;
+}
+
+export interface GrpcServices {
+  readonly etcd: EtcdServices;
+  /** For the health service. */
+  readonly ready: () => boolean;
+}
+
+/** Silence after which a connection is asked for a sign of life, and how long it may take. */
+const keepAlive = { afterMs: 60_000, withinMs: 20_000 };
+const healthPollMs = 250;
+
+/**
+ * etcd's services over gRPC, with the standard health service and reflection. It listens before the member
+ * knows its cluster, so that a port that is taken is told at once; until `serve` calls are turned away.
+ */
+export class GrpcServer implements CallHost {
+  readonly receiveBytesMax: number;
+  readonly streams = new Set<CallContext>();
+  readonly #server: Server;
+  readonly #options: GrpcServerOptions;
+  #port = 0;
+  #stopping = false;
+
+  constructor(options: GrpcServerOptions) {
+    this.#options = options;
+    this.receiveBytesMax = options.receiveBytesMax;
+    this.#server = new Server({
+      // The decoder refuses by the real limit, in etcd's words; this one bounds the memory of a call.
+      "grpc.max_receive_message_length": 2 * options.receiveBytesMax,
+      "grpc.max_send_message_length": -1,
+      "grpc.max_concurrent_streams": 2 ** 31 - 1,
+      "grpc.keepalive_time_ms": keepAlive.afterMs,
+      "grpc.keepalive_timeout_ms": keepAlive.withinMs,
+      "grpc.enable_channelz": 0,
+    });
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  readonly stopping = (): boolean => this.#stopping;
+
+  /** @throws CoracleError config_invalid when the address cannot be listened on. */
+  async listen(): Promise<void> {
+    const { host, port } = this.#options;
+    const address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+    this.#port = await new Promise((resolve, reject) => {
+      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
+        if (error === null) resolve(bound);
+        else reject(cannotListen(address, error));
+      });
+    });
+  }
+
+  /** From now on calls are answered. */
+  serve({ etcd, ready }: GrpcServices): void {
+    const add = <S extends DescService>(service: S, handlers: HandlersOf<S>): void => {
+      const { definition, implementation } = bind(service, handlers, this);
+      this.#server.addService(definition, implementation);
+    };
+    add(KV, etcd.kv);
+    add(Watch, etcd.watch);
+    add(Lease, etcd.lease);
+    add(Cluster, etcd.cluster);
+    add(Maintenance, etcd.maintenance);
+    add(Auth, etcd.auth);
+    add(Lock, etcd.lock);
+    add(Election, etcd.election);
+    const services = [KV, Watch, Lease, Cluster, Maintenance, Auth, Lock, Election, Health];
+    const names = new Set(services.map(({ typeName }) => typeName));
+    add(Health, healthHandlers({ services: names, ready, pollMs: healthPollMs }));
+    const reflection = reflectionHandlers([...services, ServerReflection, ServerReflectionAlpha]);
+    add(ServerReflection, reflection.v1);
+    add(ServerReflectionAlpha, reflection.v1alpha);
+  }
+
+  /** Ends the streams, whose clients then go to another member. */
+  beginStop(): void {
+    this.#stopping = true;
+    for (const context of this.streams) context.abort();
+  }
+
+  /** Takes no new calls, lets those in flight end, and cuts what is left after `graceMs`. */
+  async stop(graceMs: number): Promise<void> {
+    this.beginStop();
+    const timer = setTimeout(() => this.#server.forceShutdown(), graceMs);
+    await new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
+    clearTimeout(timer);
+    this.#server.forceShutdown();
+  }
+}
+
+function cannotListen(address: string, error: Error): CoracleError {
+  return new CoracleError(
+    "config_invalid",
+    `The address ${address} cannot be listened on for gRPC (${error.message}); choose another with --listen-grpc.`,
+  );
+}
