@@ -4,18 +4,20 @@ import { createApp } from "../api/app.ts";
 import { buildInfo } from "../base/build-info.ts";
 import { systemClock } from "../base/clock.ts";
 import { CoracleError, messageOf } from "../base/errors.ts";
+import { pause } from "../base/pause.ts";
 import { randomId, seededRandom } from "../base/prng.ts";
 import { isLoopbackHost } from "../config/address.ts";
 import type { ServeConfig } from "../config/serve-config.ts";
-import { pause } from "../discovery/ask.ts";
 import { type BootstrapDesk, bootstrapRequests } from "../discovery/bootstrap-desk.ts";
 import type { StateMachine } from "../kv/state-machine.ts";
+import { diskGuard } from "../node/disk-guard.ts";
 import { createNodeMetrics, latencyHistogram } from "../node/metrics.ts";
 import { Node } from "../node/node.ts";
 import { PeerNetwork } from "../peer/network.ts";
 import type { SnapshotTarget } from "../peer/snapshot-receiver.ts";
 import { type HttpServer, serveHttp } from "../runtime/http.ts";
 import { type DataLock, lockDataFolder } from "../storage/data-lock.ts";
+import { diskSpace } from "../storage/disk-space.ts";
 import { reconcile } from "../storage/reconcile.ts";
 import { SqliteLogStore } from "../storage/sqlite-log.ts";
 import { StateFiles } from "../storage/state-files.ts";
@@ -238,6 +240,15 @@ export class MemberProcess {
       store: files,
       transport: peers,
       newId: randomId,
+      parts: [
+        diskGuard({
+          log: logStore,
+          store: files,
+          quotaBytes: this.#config.quotaBytes,
+          diskSpace: () => diskSpace(this.#config.dataDir),
+          name: identity.name,
+        }),
+      ],
       metrics: createNodeMetrics(this.#registry, figures),
       onFatal: (error) => this.#onEnd({ kind: "failed", error }),
       onRemoved: () => this.#onEnd({ kind: this.#left ? "left" : "removed" }),

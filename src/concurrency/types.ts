@@ -27,6 +27,11 @@ export interface ClaimRequest {
   readonly ttlSeconds?: number;
   /** How long to wait. Absent: for ever. 0: not at all; a claim that cannot be first is then not even made. */
   readonly waitMs?: number;
+  /**
+   * A request repeated with the same lease takes the claim over, so that the abort of the earlier one
+   * does not withdraw it. It costs a revision, which etcd does not spend.
+   */
+  readonly takeOver?: boolean;
   /** Aborted when the caller gives up: the waiting key is deleted. */
   readonly signal?: AbortSignal;
 }
@@ -60,7 +65,10 @@ export interface LockService {
    */
   acquire(request: ClaimRequest): Promise<Claim>;
   /** Gives the lock up, or the place in the queue. `released` is false when there is no such key. */
-  release(key: Uint8Array): Promise<{ readonly revision: number; readonly released: boolean }>;
+  release(
+    key: Uint8Array,
+    idempotencyKey?: string,
+  ): Promise<{ readonly revision: number; readonly released: boolean }>;
   /** Who holds it: the claim's key, or none. */
   holder(name: Uint8Array): Promise<{ readonly revision: number; readonly holder: KeyValue | undefined }>;
 }
@@ -79,9 +87,16 @@ export interface ElectionService {
   /** Waits until elected; throws as `LockService.acquire`. A lease that campaigns already takes on the new value. */
   campaign(request: CampaignRequest): Promise<Claim>;
   /** Changes the leader's value. `undefined` when the key is not the one of that claim any more: it was lost. */
-  proclaim(claim: ClaimKey, value: Uint8Array): Promise<{ readonly revision: number } | undefined>;
+  proclaim(
+    claim: ClaimKey,
+    value: Uint8Array,
+    idempotencyKey?: string,
+  ): Promise<{ readonly revision: number } | undefined>;
   /** `resigned` is false when the claim was lost before. */
-  resign(claim: ClaimKey): Promise<{ readonly revision: number; readonly resigned: boolean }>;
+  resign(
+    claim: ClaimKey,
+    idempotencyKey?: string,
+  ): Promise<{ readonly revision: number; readonly resigned: boolean }>;
   leader(name: Uint8Array): Promise<ElectionState>;
   /**
    * The leader now, if there is one, then each new leader and each value that it proclaims; a leader that

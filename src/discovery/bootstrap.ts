@@ -3,6 +3,7 @@ import { present } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import { CoracleError, messageOf } from "../base/errors.ts";
 import type { MemberRecord } from "../base/members.ts";
+import { pause } from "../base/pause.ts";
 import { randomId } from "../base/prng.ts";
 import {
   type BootstrapPlan,
@@ -11,7 +12,7 @@ import {
   planResponseSchema,
   probeResponseSchema,
 } from "../wire/requests.ts";
-import { type Ask, pause } from "./ask.ts";
+import type { Ask } from "./ask.ts";
 import type { BootstrapDesk } from "./bootstrap-desk.ts";
 
 const log = getLogger(["coracle", "discovery"]);

@@ -2,8 +2,9 @@ import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../base/clock.ts";
 import { CoracleError, type ErrorCode, messageOf } from "../base/errors.ts";
 import type { MemberRecord } from "../base/members.ts";
+import { pause } from "../base/pause.ts";
 import { type JoinRequest, joinResponseSchema, parseBody } from "../wire/requests.ts";
-import { type Ask, pause } from "./ask.ts";
+import type { Ask } from "./ask.ts";
 
 const log = getLogger(["coracle", "discovery"]);
 

@@ -1,0 +1,234 @@
+import { getLogger } from "@logtape/logtape";
+import { emptyBytes } from "../base/bytes.ts";
+import { CoracleError, messageOf } from "../base/errors.ts";
+import { pause } from "../base/pause.ts";
+import type { LeaseId, TxnOperation, TxnResult } from "../kv/types.ts";
+import {
+  type Claimed,
+  type ClaimWords,
+  claimedOf,
+  claimKeyOf,
+  claimTxn,
+  type MadeClaim,
+  placeOf,
+  standing,
+  withdrawTxn,
+} from "./claim.ts";
+import { deletionOf } from "./deletion.ts";
+import { LeaseKeeper } from "./lease-keeper.ts";
+import type { Claim, ClaimRequest, ConcurrencyDependencies } from "./types.ts";
+
+const log = getLogger(["coracle", "concurrency"]);
+
+/** Of a lease that is granted for a claim; etcd's sessions have the same. */
+const ttlSecondsDefault = 60;
+/** A claim whose outcome is unknown is sent again so often. */
+const claimTriesMax = 3;
+const retryMs = { first: 100, max: 2000 } as const;
+/** How long a key that must not stay behind is tried to be deleted. */
+const withdrawMsMax = 10 * 60 * 1000;
+
+/** The lease that a claim stands on, and who keeps it alive meanwhile. */
+interface Session {
+  readonly lease: LeaseId;
+  /** Given when the lease was granted for the claim. */
+  readonly ttlSeconds?: number;
+  readonly keeper?: LeaseKeeper;
+}
+
+/** Makes claims and waits until they are first; locks and elections are the same here. */
+export class ClaimQueue {
+  readonly #deps: ConcurrencyDependencies;
+
+  constructor(deps: ConcurrencyDependencies) {
+    this.#deps = deps;
+  }
+
+  /** As `LockService.acquire`; `value` is the claim's. */
+  async claim(request: ClaimRequest, value: Uint8Array = emptyBytes): Promise<Claim> {
+    request.signal?.throwIfAborted();
+    const session = await this.#session(request);
+    const limit = this.#limitOf(request);
+    try {
+      const claim = await this.#first(request, session, value, limit.signal);
+      return session.ttlSeconds === undefined ? claim : { ...claim, ttlSeconds: session.ttlSeconds };
+    } catch (error) {
+      if (session.ttlSeconds !== undefined) await this.#revoke(session.lease);
+      throw error;
+    } finally {
+      session.keeper?.stop();
+      limit.end();
+    }
+  }
+
+  async transact(body: TxnOperation, idempotencyKey?: string): Promise<TxnResult> {
+    const result = await this.#deps.kv.propose(
+      idempotencyKey === undefined ? { body } : { body, idempotencyKey },
+    );
+    if (result.type !== "txn") throw new Error(`a transaction was answered with type ${result.type}`);
+    return result;
+  }
+
+  async #session({ lease, ttlSeconds: wanted = ttlSecondsDefault }: ClaimRequest): Promise<Session> {
+    if (lease !== 0) return { lease };
+    const { leases, clock } = this.#deps;
+    const renewedAtMs = clock.nowMs();
+    const { id, ttlSeconds } = await leases.grant(0, wanted);
+    return {
+      lease: id,
+      ttlSeconds,
+      keeper: new LeaseKeeper({ leases, clock, lease: id, ttlSeconds, renewedAtMs }),
+    };
+  }
+
+  /** The caller's signal and its limit of time as one. */
+  #limitOf({ waitMs, signal }: ClaimRequest): { readonly signal: AbortSignal; end(): void } {
+    const limit = new AbortController();
+    const forward = (): void => limit.abort(signal?.reason);
+    signal?.addEventListener("abort", forward, { once: true });
+    if (signal?.aborted === true) forward();
+    const timer =
+      waitMs === undefined || waitMs === 0
+        ? undefined
+        : this.#deps.clock.after(waitMs, () => limit.abort(heldError(waitMs)));
+    return {
+      signal: limit.signal,
+      end: () => {
+        timer?.cancel();
+        signal?.removeEventListener("abort", forward);
+      },
+    };
+  }
+
+  async #first(
+    request: ClaimRequest,
+    session: Session,
+    value: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<Claim> {
+    const { name, waitMs, takeOver = false } = request;
+    const words = { name, lease: session.lease, value, onlyWhenFree: waitMs === 0, takeOver };
+    for (;;) {
+      const { claim, revision, first } = await this.#join(words);
+      if (claim === undefined || (waitMs === 0 && !first)) throw heldError(0);
+      try {
+        // A caller that is gone cannot be told that it holds the lock.
+        request.signal?.throwIfAborted();
+        const firstAt = first ? revision : await this.#wait(name, claim, signal);
+        if (firstAt === "gone") continue;
+        const { modRevision: _, ...found } = claim;
+        return { ...found, name, revision: firstAt };
+      } catch (error) {
+        if (session.ttlSeconds === undefined && !isStopping(error)) await this.#withdraw(claim);
+        throw error;
+      }
+    }
+  }
+
+  /** The claim's transaction; twice is as once, so an unknown outcome is made known by another try. */
+  async #join(words: ClaimWords): Promise<Claimed> {
+    const { name, lease } = words;
+    for (let tries = 1; ; tries++) {
+      try {
+        return claimedOf(await this.transact(claimTxn(words)), claimKeyOf(name, lease), lease);
+      } catch (error) {
+        if (codeOf(error) !== "outcome_unknown" || tries === claimTriesMax) throw error;
+      }
+    }
+  }
+
+  /** Resolves with the store's revision at which the claim was first, or when the claim is no more. */
+  async #wait(name: Uint8Array, claim: MadeClaim, signal: AbortSignal): Promise<number | "gone"> {
+    const { kv, watches, clock } = this.#deps;
+    let delayMs: number = retryMs.first;
+    const retryLater = async (error: unknown): Promise<void> => {
+      if (!isPassing(error)) throw error;
+      await pause(clock, delayMs, signal);
+      delayMs = Math.min(2 * delayMs, retryMs.max);
+    };
+    for (;;) {
+      signal.throwIfAborted();
+      let place: Awaited<ReturnType<typeof kv.range>>;
+      try {
+        place = await kv.range(placeOf(name, claim.createRevision), { mode: "linearizable" });
+        delayMs = retryMs.first;
+      } catch (error) {
+        await retryLater(error);
+        continue;
+      }
+      signal.throwIfAborted();
+      const stands = standing(place.keys, claim);
+      if (stands === "first") return place.revision;
+      if (stands === "gone") return "gone";
+      const woken = await deletionOf(watches, [stands.before, claim.key], place.revision + 1, signal);
+      if (woken.because === "watch-ended" && woken.error.code !== "revision_compacted") {
+        await retryLater(woken.error);
+      }
+    }
+  }
+
+  /** Deletes a claim that is given up; what cannot be done now is tried again beside the answer. */
+  async #withdraw(claim: MadeClaim): Promise<void> {
+    const attempt = async (): Promise<unknown> => {
+      try {
+        await this.transact(withdrawTxn(claim));
+        return undefined;
+      } catch (error) {
+        return error;
+      }
+    };
+    const error = await attempt();
+    if (error !== undefined) void this.#withdrawLater(attempt, error);
+  }
+
+  async #withdrawLater(attempt: () => Promise<unknown>, firstError: unknown): Promise<void> {
+    const { clock } = this.#deps;
+    const startMs = clock.nowMs();
+    let delayMs: number = retryMs.first;
+    let error = firstError;
+    while (error !== undefined && !isStopping(error)) {
+      if (clock.nowMs() - startMs > withdrawMsMax) {
+        log.warn("A place in the queue for a lock stays until its lease ends: {reason}", {
+          reason: messageOf(error),
+        });
+        return;
+      }
+      await pause(clock, delayMs);
+      delayMs = Math.min(2 * delayMs, retryMs.max);
+      error = await attempt();
+    }
+  }
+
+  /** Ends the lease that was granted for a claim, and with it the claim. Without success its TTL does it. */
+  async #revoke(lease: LeaseId): Promise<void> {
+    try {
+      await this.#deps.leases.revoke(lease);
+    } catch (error) {
+      log.debug("The lease {lease} of a claim given up ends by its TTL: {reason}", {
+        lease,
+        reason: messageOf(error),
+      });
+    }
+  }
+}
+
+function heldError(waitMs: number): CoracleError {
+  const when = waitMs === 0 ? "now" : `and did not come free within ${waitMs} ms`;
+  return new CoracleError(
+    "lock_held",
+    `Another one holds the lock or leads ${when}; wait longer, or try again later.`,
+  );
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof CoracleError ? error.code : "";
+}
+
+function isStopping(error: unknown): boolean {
+  return codeOf(error) === "shutting_down";
+}
+
+/** A read or a watch that fails so may be had a moment later. */
+function isPassing(error: unknown): boolean {
+  return ["no_leader", "not_proposed", "overloaded", "outcome_unknown"].includes(codeOf(error));
+}
