@@ -276,6 +276,16 @@ export const serveOptions = {
     defaultText: "a tenth of --log-entries-max",
     example: "10000",
   },
+  quotaBytes: {
+    name: "quota",
+    argument: "<size>",
+    group: "Storage",
+    schema: value.bytes(0, 1024 ** 5),
+    description:
+      "Size of the state above which writes that make it grow are refused; 0 for none. The same on each member.",
+    default: "8GiB",
+    example: "8GiB",
+  },
   valueBytesMax: {
     name: "value-bytes-max",
     argument: "<size>",

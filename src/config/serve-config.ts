@@ -44,6 +44,8 @@ export interface ServeConfig {
   readonly logBytesMax: number;
   readonly logTailEntries: number;
   readonly valueBytesMax: number;
+  /** 0 for no limit. */
+  readonly quotaBytes: number;
   readonly logLevel: LogLevels;
   readonly logFormat: "auto" | "json" | "pretty";
 }
@@ -86,6 +88,7 @@ export function loadServeConfig(sources: ConfigSources): ServeConfig {
     logBytesMax: settings.logBytesMax,
     logTailEntries: settings.logTailEntries ?? Math.floor(settings.logEntriesMax / 10),
     valueBytesMax: settings.valueBytesMax,
+    quotaBytes: settings.quotaBytes,
     logLevel: settings.logLevel,
     logFormat: settings.logFormat,
   };

@@ -20,6 +20,7 @@ import {
 import type { JoinAnswer, JoinRequest, MembershipChanges } from "./membership.ts";
 import type { NodeFigures } from "./metrics.ts";
 import type { BuildInfo } from "./options.ts";
+import type { Blocked } from "./part.ts";
 import { PeerRequests, type RequestHandler } from "./requests.ts";
 
 const log = getLogger(["coracle", "membership"]);
@@ -47,6 +48,7 @@ export interface ClusterContext {
   readonly peerAddress: string | undefined;
   /** Who answers questions that are not about the cluster itself. */
   handler(name: string): RequestHandler | undefined;
+  blocked(): Blocked | undefined;
   readonly requestTimeoutMs: number;
 }
 
@@ -306,6 +308,8 @@ export class Cluster {
     if (applied === 0) return { ready: false, reason: "this member waits for a snapshot" };
     if (commit - applied > 1000)
       return { ready: false, reason: `${commit - applied} entries are still to be applied` };
+    const unready = this.#context.blocked()?.unready;
+    if (unready !== undefined) return { ready: false, reason: unready };
     return { ready: true, reason: "" };
   }
 

@@ -63,6 +63,7 @@ class Cluster {
         install: () => Promise.reject(new Error("no snapshots here")),
         checkpoint: () => Promise.resolve(0),
         bytes: () => 0,
+        usedBytes: () => 0,
         close: () => Promise.resolve(),
       },
       transport: {

@@ -163,6 +163,7 @@ export class Node implements TransportEvents {
       options,
       state: () => this.#state,
       raft: () => this.#driver.raft.status(),
+      stateTrouble: () => this.#applier.trouble,
       propose: (command) => this.propose(command),
       proposeHere: (command) => this.#propose(command, true),
       current: () => this.#reads.current(),
@@ -183,6 +184,7 @@ export class Node implements TransportEvents {
       send: (to: MemberId, message: PeerMessage): boolean => transport.send(to, message),
       connected: (member: MemberId) => transport.connected(member),
       wake: (): void => this.#wake(),
+      blocked: () => this.#parts.blocked(this.#applier.trouble),
       requestTimeoutMs: options.requestTimeoutMs,
       leaderWaitMs: options.leaderWaitMs,
     };
@@ -268,12 +270,6 @@ export class Node implements TransportEvents {
   #propose(command: Command, onlyHere: boolean): Promise<Exclude<CommandResult, { type: "refused" }>> {
     return new Promise((resolve, reject) => {
       validateCommand(command, this.#commandLimits);
-      if (this.#applier.trouble !== undefined) {
-        throw new CoracleError(
-          "quota_exceeded",
-          `This member cannot write its state: ${this.#applier.trouble}`,
-        );
-      }
       const startMs = this.#deps.clock.nowMs();
       this.#proposals.submit(command, onlyHere, (outcome) => {
         this.#metrics.proposalMs(this.#deps.clock.nowMs() - startMs);

@@ -6,6 +6,16 @@ import type { MemberId, RaftStatus } from "../raft/types.ts";
 import type { NodeOptions } from "./options.ts";
 import type { RequestHandler } from "./requests.ts";
 
+/** Commands that are refused as `quota_exceeded` before anything is proposed. */
+export interface Blocked {
+  /** A sentence for the client: what is wrong, and what to do. */
+  readonly reason: string;
+  /** Only commands that make the store grow: deletes and compactions are still taken. */
+  readonly growthOnly: boolean;
+  /** Set when this member should get no requests at all: why. */
+  readonly unready?: string;
+}
+
 /**
  * A duty of a member that stands beside replication: leases, watches, compaction. It is called at
  * the moments below and uses the member through `NodeAccess`; the node knows nothing else of it.
@@ -23,6 +33,8 @@ export interface NodePart {
   leading?(term: number | undefined): void;
   /** Once a second. */
   duty?(): void;
+  /** Which commands the leader must not take now, and why. Asked before commands go into the log. */
+  blocked?(): Blocked | undefined;
   /** Questions of other members that this part answers, by name. */
   readonly requests?: ReadonlyMap<string, RequestHandler>;
   /** The member stops: nothing is called after this. */
@@ -38,6 +50,8 @@ export interface NodeAccess {
   /** To be asked for each time: a snapshot replaces it. */
   state(): StateMachine;
   raft(): RaftStatus;
+  /** Why the state cannot be written at the moment. */
+  stateTrouble(): string | undefined;
   /** Proposes through whoever leads. */
   propose(command: Command): Promise<Exclude<CommandResult, { type: "refused" }>>;
   /** Proposes only as the leader: ends as `not_proposed` when this member leads no longer. */
@@ -90,6 +104,20 @@ export class Parts {
 
   duty(): void {
     for (const part of this.#parts) part.duty?.();
+  }
+
+  /** What must be refused now; @param trouble why the state cannot be written. */
+  blocked(trouble: string | undefined): Blocked | undefined {
+    if (trouble !== undefined) {
+      const unready = `this member cannot write its state: ${trouble}`;
+      const reason = `The leader cannot write its state (${trouble}); make room on its disk, it goes on by itself.`;
+      return { reason, growthOnly: false, unready };
+    }
+    for (const part of this.#parts) {
+      const blocked = part.blocked?.();
+      if (blocked !== undefined) return blocked;
+    }
+    return undefined;
   }
 
   close(): void {

@@ -38,6 +38,7 @@ function setUp() {
     },
     wake: () => {},
     observeBatch: () => {},
+    blocked: () => undefined,
     requestTimeoutMs: 5000,
     leaderWaitMs: 3000,
   });
@@ -242,6 +243,7 @@ test("numbers of forwarded commands differ between two lives of a member", () =>
       send: (_to, message) => sent.push(message) > 0,
       wake: () => {},
       observeBatch: () => {},
+      blocked: () => undefined,
       requestTimeoutMs: 5000,
       leaderWaitMs: 3000,
     });

@@ -1,5 +1,6 @@
 import { assert, present } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
+import type { ErrorCode } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { firstNumber, type Random } from "../base/prng.ts";
 import type { ApplyOutcome } from "../kv/state-machine.ts";
@@ -7,6 +8,8 @@ import type { Batch, Command } from "../kv/types.ts";
 import type { ForwardOutcome, PeerMessage } from "../peer/types.ts";
 import { type MemberId, nobody, type RaftEvent, type StepResult } from "../raft/types.ts";
 import { encodeBatch } from "../wire/commands.ts";
+import { grows } from "./growth.ts";
+import type { Blocked } from "./part.ts";
 import { commandBytes, notProposed, type Outcome, type Proposal, unknown } from "./waiter.ts";
 
 /** What proposals need to know of the node around them. */
@@ -21,6 +24,8 @@ export interface ProposalContext {
   wake(): void;
   /** A log entry with so many commands was proposed. */
   observeBatch(commands: number): void;
+  /** What the leader must not take now. */
+  blocked(): Blocked | undefined;
   readonly requestTimeoutMs: number;
   readonly leaderWaitMs: number;
 }
@@ -103,6 +108,7 @@ export class Proposals {
   }
 
   #propose(): void {
+    this.#refuseBlocked();
     while (this.#queued.length > 0) {
       const count = batchLength(this.#queued);
       const proposals = this.#queued.slice(0, count);
@@ -123,6 +129,18 @@ export class Proposals {
       for (const proposal of cut?.proposals ?? []) proposal.end(overtaken);
       this.#pending.set(result.index, { term: result.term, batch, proposals });
     }
+  }
+
+  /** Decided here, before the log: what is in the log is applied by every member alike. */
+  #refuseBlocked(): void {
+    const blocked = this.#context.blocked();
+    if (blocked === undefined) return;
+    const taken: Proposal[] = [];
+    for (const proposal of this.#queued) {
+      if (blocked.growthOnly && !grows(proposal.command.body)) taken.push(proposal);
+      else proposal.end(notProposed("quota_exceeded", blocked.reason));
+    }
+    this.#queued = taken;
   }
 
   /** What other members forwarded goes back to them: they know best where to send it next. */
@@ -180,7 +198,7 @@ export class Proposals {
       const forwarded = this.#forwarded.get(number);
       if (forwarded === undefined) continue;
       this.#forwarded.delete(number);
-      if (outcome.status === "not-proposed" && outcome.code !== "overloaded" && !this.#closed) {
+      if (outcome.status === "not-proposed" && !isFinal(outcome.code) && !this.#closed) {
         this.#queued.push(forwarded.proposal);
       } else {
         forwarded.proposal.end(outcome);
@@ -266,6 +284,11 @@ const lost = notProposed(
 const overtaken = unknown(
   "Leadership changed twice before the write was replicated; it may still take effect.",
 );
+
+/** The leader would say the same again: its client shall know at once. */
+function isFinal(code: ErrorCode): boolean {
+  return code === "overloaded" || code === "quota_exceeded";
+}
 
 /** How many of the first proposals fit one log entry; at least one. */
 function batchLength(proposals: readonly Proposal[]): number {

@@ -12,6 +12,8 @@ export interface StateStore {
   checkpoint(): Promise<number>;
   /** Bytes of the state on disk. */
   bytes(): number;
+  /** Bytes of the state's file that hold something: what deletes and compaction freed does not count. */
+  usedBytes(): number;
   close(): Promise<void>;
 }
 

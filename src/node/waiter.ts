@@ -20,7 +20,7 @@ export interface Proposal {
 }
 
 export function notProposed(
-  code: "no_leader" | "not_proposed" | "overloaded" | "shutting_down",
+  code: "no_leader" | "not_proposed" | "overloaded" | "quota_exceeded" | "shutting_down",
   message: string,
 ): Outcome {
   return { status: "not-proposed", code, message };

@@ -5,7 +5,7 @@ import { clearInterval, setInterval } from "node:timers";
 import { getLogger } from "@logtape/logtape";
 import { assert } from "../base/assert.ts";
 import { messageOf } from "../base/errors.ts";
-import type { SqliteDatabase } from "../base/sqlite.ts";
+import type { SqliteDatabase, SqliteStatement } from "../base/sqlite.ts";
 import { StateMachine } from "../kv/state-machine.ts";
 import type { SnapshotMeta } from "../raft/types.ts";
 import { openSqlite } from "../runtime/sqlite.ts";
@@ -14,7 +14,7 @@ import { SnapshotInbox } from "./snapshot-inbox.ts";
 import { StateCalls } from "./state-calls.ts";
 import { checkStateMark } from "./state-mark.ts";
 import type { CheckpointResult } from "./state-protocol.ts";
-import { prepareState } from "./state-sql.ts";
+import { pageBytes, prepareState } from "./state-sql.ts";
 import type { SnapshotFile } from "./types.ts";
 import { WalKeeper, type WhilePaused } from "./wal-keeper.ts";
 
@@ -50,6 +50,10 @@ export class StateFiles {
   /** The install under way, or one that failed: until the next start nobody opens state.db then. */
   #installing: Promise<unknown> | undefined;
   #copies = 0;
+  #usedBytes = 0;
+  #pages:
+    | { readonly database: SqliteDatabase; readonly all: SqliteStatement; readonly free: SqliteStatement }
+    | undefined;
 
   /** Whether the data folder holds a state. */
   static exists(dir: string): boolean {
@@ -195,6 +199,20 @@ export class StateFiles {
       return statSync(`${this.#statePath}${suffix}`, { throwIfNoEntry: false })?.size ?? 0;
     });
     return sizes.reduce((sum, size) => sum + size, 0);
+  }
+
+  /** Bytes of the pages of state.db that hold something, as the state machine sees it now. */
+  usedBytes(): number {
+    const database = this.#database;
+    // While a snapshot takes its place.
+    if (database === undefined) return this.#usedBytes;
+    if (this.#pages?.database !== database) {
+      const figure = (name: string) => database.prepare(`PRAGMA ${name}`);
+      this.#pages = { database, all: figure("page_count"), free: figure("freelist_count") };
+    }
+    const pages = Number(this.#pages.all.get()?.[0]) - Number(this.#pages.free.get()?.[0]);
+    this.#usedBytes = pages * pageBytes;
+    return this.#usedBytes;
   }
 
   /** To be called after the state machine is closed. */

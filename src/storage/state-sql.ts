@@ -11,11 +11,16 @@ const membersSql = "SELECT id, learner FROM member ORDER BY id";
 /** Waiting for a lock stops the thread; whoever finds the database locked tries again by itself. */
 const common = "PRAGMA busy_timeout = 100; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0";
 
+/** Of state.db. */
+export const pageBytes = 4096;
+
 /** Prepares state.db for the connection that writes it. */
 export function prepareState(database: SqliteDatabase, cacheBytes: number): void {
   // auto_vacuum takes effect in a new file only, and before WAL mode creates its first page.
   // Without fsync: an empty file need not survive a power loss.
-  database.exec("PRAGMA synchronous = OFF; PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL");
+  database.exec(
+    `PRAGMA synchronous = OFF; PRAGMA page_size = ${pageBytes}; PRAGMA auto_vacuum = INCREMENTAL`,
+  );
   database.exec("PRAGMA journal_mode = WAL");
   database.exec(`${common}; PRAGMA cache_size = ${-Math.ceil(cacheBytes / 1024)}`);
 }
