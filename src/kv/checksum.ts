@@ -1,4 +1,5 @@
 import { crc32 } from "node:zlib";
+import { type Int64, int64Words } from "../base/int64.ts";
 
 /**
  * Checksums of stored rows. CRC-32 (native on both runtimes) over the bytes, then a mixing round of
@@ -25,22 +26,32 @@ export function addNumber(value: number, checksum: number): number {
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
-/** The checksum of a row of `key`: all of it, the key's bytes included. */
+/** Adds any integer of 64 bits to a checksum. */
+export function addInt64(value: Int64, checksum: number): number {
+  if (value === 0) return addNumber(0, checksum);
+  const [high, low] = int64Words(value);
+  return addNumber(low, addNumber(high >>> 0, checksum));
+}
+
+/**
+ * The checksum of what is replicated in a row of `key`, the key's bytes included; or in a row of
+ * `revision`, whose value is then included in `keyCrc`.
+ */
 export function keyRowChecksum(
   keyCrc: number,
   seq: number,
   createRevision: number,
   modRevision: number,
   version: number,
-  lease: number,
+  lease: Int64,
 ): number {
-  return addNumber(
+  return addInt64(
     lease,
     addNumber(version, addNumber(modRevision, addNumber(createRevision, addNumber(seq, keyCrc)))),
   );
 }
 
-/** The checksum of a row of `history`. */
-export function historyRowChecksum(keyCrc: number, seq: number, until: number): number {
-  return addNumber(until, addNumber(seq, keyCrc));
+/** Adds where a row stands in the chain of its key: that is not replicated, and so added last. */
+export function linkedChecksum(checksum: number, prev: number, jump: number): number {
+  return addNumber(jump, addNumber(prev, checksum));
 }

@@ -1,5 +1,7 @@
 import type { SqliteDatabase, SqliteStatement } from "../base/sqlite.ts";
 import type { KeyStore } from "./key-store.ts";
+import { linkColumns, parseLinkRow } from "./rows.ts";
+import { damaged } from "./schema.ts";
 import type { State } from "./state.ts";
 
 /** What one slice of physical compaction did. */
@@ -14,9 +16,9 @@ export interface CompactionSlice {
 
 /**
  * Removes what compaction made unreadable. It visits the rows of `revision` in the order in which
- * they were written, up to the last one below the compact revision. A visited row makes all older
- * rows of its key unneeded; a visited tombstone is itself unneeded. Each row is visited once in its
- * life, so the work is spread evenly over the writes.
+ * they were written, up to the last one below the compact revision. A visited row makes the row before
+ * it in its chain unneeded; a visited tombstone is itself unneeded. Each row is visited once in its
+ * life, so the work is spread evenly over the writes, and nothing is searched for.
  *
  * Rows of the compact revision itself stay, tombstones too: a reader of changes may begin there.
  */
@@ -24,18 +26,18 @@ export class Compaction {
   readonly #store: KeyStore;
   readonly #state: State;
   readonly #next: SqliteStatement;
-  readonly #superseded: SqliteStatement;
-  readonly #deleteHistory: SqliteStatement;
+  readonly #keyOf: SqliteStatement;
+  readonly #deleteTombstone: SqliteStatement;
   readonly #deleteRevision: SqliteStatement;
 
   constructor(db: SqliteDatabase, store: KeyStore, state: State) {
     this.#store = store;
     this.#state = state;
     this.#next = db.prepare(
-      "SELECT seq, version, key FROM revision WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+      `SELECT ${linkColumns}, seq FROM revision WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`,
     );
-    this.#superseded = db.prepare("SELECT seq FROM history WHERE key = ? AND seq < ?");
-    this.#deleteHistory = db.prepare("DELETE FROM history WHERE key = ? AND seq < ?");
+    this.#keyOf = db.prepare("SELECT key FROM revision WHERE seq = ?");
+    this.#deleteTombstone = db.prepare("DELETE FROM tombstone WHERE key = ? AND seq = ?");
     this.#deleteRevision = db.prepare("DELETE FROM revision WHERE seq = ?");
   }
 
@@ -48,18 +50,32 @@ export class Compaction {
   slice(rowsMax: number): CompactionSlice {
     const bound = this.#state.compactRevision > 0 ? this.#bound() : 0;
     const rows = this.#next.all(this.#state.compactedSeq, bound, rowsMax);
-    let removed = 0;
+    const unneeded: number[] = [];
+    let tombstones = false;
     let last = this.#state.compactedSeq;
     for (const row of rows) {
-      const [seq, version, key] = row as [number, number, Uint8Array];
-      const superseded = this.#superseded.all(key, seq);
-      for (const [older] of superseded) removed += this.#deleteRevision.run(older as number);
-      if (superseded.length > 0) this.#deleteHistory.run(key, seq);
-      if (version === 0) removed += this.#deleteRevision.run(seq);
+      const { seq, version, prev } = parseLinkRow(row.at(-1) as number, row);
+      // Before a row of version 1 there is nothing, or a tombstone, which went when it was visited.
+      if (version !== 1) unneeded.push(prev);
+      if (version === 0) {
+        tombstones = true;
+        // Unless the key was made anew: then its chain goes on in `key`.
+        this.#deleteTombstone.run(this.#keyOf.get(seq)?.[0] as Uint8Array, seq);
+        unneeded.push(seq);
+      }
       last = seq;
     }
+    // Rows that stand beside each other go together.
+    for (const seq of unneeded.sort((a, b) => a - b)) {
+      if (this.#deleteRevision.run(seq) !== 1) throw damaged(`state.db lacks the revision row ${seq}`);
+    }
+    if (tombstones) this.#store.lookForTombstones();
     this.#state.compactedSeq = rows.length < rowsMax ? Math.max(last, bound) : last;
-    return { visited: rows.length, removed, done: this.#state.compactedSeq >= bound };
+    return {
+      visited: rows.length,
+      removed: unneeded.length,
+      done: this.#state.compactedSeq >= bound,
+    };
   }
 
   /** Sequence number of the last row below the compact revision. */

@@ -1,147 +1,179 @@
 import { concatBytes, emptyBytes, equalBytes } from "../base/bytes.ts";
+import { packInt64 } from "../base/int64.ts";
 import type { SqliteDatabase, SqliteStatement, SqlValue } from "../base/sqlite.ts";
-import { addBytes, historyRowChecksum, keyChecksum, keyRowChecksum } from "./checksum.ts";
+import { jumpAfter, type Links, rowAfter } from "./chain.ts";
+import { addBytes, keyChecksum, keyRowChecksum, linkedChecksum } from "./checksum.ts";
+import {
+  headChecksum,
+  type KeyRow,
+  keyColumns,
+  type LinkRow,
+  linkColumns,
+  type PastRow,
+  parseKeyRow,
+  parseLinkRow,
+  parseRevisionRow,
+  type RevisionRow,
+  revisionColumns,
+  tombstoneColumns,
+} from "./rows.ts";
 import { damaged } from "./schema.ts";
 import type { State } from "./state.ts";
-import type { KeyRange, KeyValue } from "./types.ts";
+import type { KeyRange, KeyValue, LeaseId } from "./types.ts";
 
-/** What stands about a key in `key`, without its value. */
-export interface KeyRow {
-  readonly key: Uint8Array;
-  /** Where its value is: the row of `revision`. */
-  readonly seq: number;
-  readonly createRevision: number;
-  readonly modRevision: number;
-  readonly version: number;
-  readonly lease: number;
-  readonly checksum: number;
-}
-
-/** Where the value is that a key had in the past. */
-export interface PastRow {
-  readonly key: Uint8Array;
-  readonly seq: number;
-}
-
-/** A row of `revision`. `version` 0 is a tombstone: the key was deleted. */
-export interface RevisionRow extends KeyValue {
-  readonly seq: number;
-}
-
-const keyColumns = "k.key, k.seq, k.create_revision, k.mod_revision, k.version, k.lease, k.checksum";
 /** Revisions whose last sequence number is remembered. */
 const lastSeqsMax = 256;
 /** Keys that are read at once: with the longest ones, 8 MiB. */
 const portionRows = 256;
-const bounded = "k.key >= ? AND k.key < ?";
-const unbounded = "k.key >= ?";
 
 /** Statements over the keys in a range; one set for ranges with an end and one for those without. */
 class RangeStatements {
   readonly count: SqliteStatement;
   readonly rows: SqliteStatement;
+  /** Heads of the chains in which a key of the past may be found. */
   readonly past: SqliteStatement;
+  /** Keys of the past that the heads alone tell of. */
   readonly pastCount: SqliteStatement;
+  /** Heads of the other chains. */
+  readonly pastDeep: SqliteStatement;
 
-  constructor(db: SqliteDatabase, where: string, parameters: number) {
-    const limit = parameters + 1;
-    // Numbered parameters: the bounds occur on both sides of the UNION. The LIMIT stands after them.
-    const inRange = (table: string) =>
-      where === bounded ? `${table}.key >= ?1 AND ${table}.key < ?2` : `${table}.key >= ?1`;
-    const at = `?${parameters + 1}`;
-    this.count = db.prepare(`SELECT count(*) FROM key k WHERE ${where}`);
-    this.rows = db.prepare(`SELECT ${keyColumns} FROM key k WHERE ${where} ORDER BY k.key LIMIT ?${limit}`);
+  constructor(db: SqliteDatabase, hasEnd: boolean) {
+    // Numbered parameters: the bounds occur on both sides of a UNION.
+    const inRange = hasEnd ? "key >= ?1 AND key < ?2" : "key >= ?1";
+    const [next, last] = hasEnd ? ["?3", "?4"] : ["?2", "?3"];
+    this.count = db.prepare(`SELECT count(*) FROM key WHERE ${inRange}`);
+    this.rows = db.prepare(`SELECT ${keyColumns} FROM key WHERE ${inRange} ORDER BY key LIMIT ${next}`);
     // Two sides in key order, merged by SQLite: nothing is sorted, and the LIMIT ends the reading.
-    this.past = db.prepare(
-      `SELECT h.key, h.seq, h.until, h.checksum FROM history h
-       WHERE ${inRange("h")} AND h.seq <= ${at} AND h.until > ${at}
-       UNION ALL
-       SELECT k.key, k.seq, 0, 0 FROM key k WHERE ${inRange("k")} AND k.seq <= ${at}
-       ORDER BY 1 LIMIT ?${parameters + 2}`,
-    );
+    const heads = (keyWhere: string, tombstoneWhere: string) =>
+      db.prepare(
+        `SELECT ${keyColumns} FROM key WHERE ${inRange} AND ${keyWhere}
+         UNION ALL
+         SELECT ${tombstoneColumns} FROM tombstone WHERE ${inRange} AND ${tombstoneWhere}
+         ORDER BY 1 LIMIT ${last}`,
+      );
+    const at = next;
+    // A row of version 1 follows a tombstone or nothing, a tombstone follows a value.
+    this.past = heads(`(seq <= ${at} OR prev > ${at} OR version > 1)`, `seq > ${at}`);
+    this.pastDeep = heads(`prev > ${at}`, `prev > ${at}`);
     this.pastCount = db.prepare(
-      `SELECT (SELECT count(*) FROM key k WHERE ${inRange("k")} AND seq <= ${at})
-            + (SELECT count(*) FROM history h WHERE ${inRange("h")} AND seq <= ${at} AND until > ${at})`,
+      `SELECT (SELECT count(*) FROM key
+                WHERE ${inRange} AND (seq <= ${at} OR (prev <= ${at} AND version > 1)))
+            + (SELECT count(*) FROM tombstone WHERE ${inRange} AND seq > ${at} AND prev <= ${at})`,
     );
   }
 }
 
 /**
- * The keys of all revisions, over the tables `key`, `revision` and `history`. It knows rows, sequence
+ * The keys of all revisions, over the tables `key`, `tombstone` and `revision`. It knows rows, sequence
  * numbers and checksums; what a command means is not its matter. Every row read is verified.
  */
 export class KeyStore {
   readonly #state: State;
   readonly #getKey: SqliteStatement;
+  readonly #getTombstone: SqliteStatement;
   readonly #getValue: SqliteStatement;
   readonly #insertKey: SqliteStatement;
   readonly #updateKey: SqliteStatement;
   readonly #deleteKey: SqliteStatement;
+  readonly #insertTombstone: SqliteStatement;
+  readonly #deleteTombstone: SqliteStatement;
+  readonly #anyTombstone: SqliteStatement;
   readonly #getRevision: SqliteStatement;
+  readonly #getLinks: SqliteStatement;
   readonly #getModRevision: SqliteStatement;
   readonly #insertRevision: SqliteStatement;
-  readonly #insertHistory: SqliteStatement;
-  readonly #getHistory: SqliteStatement;
   /** Found by `lastSeqOf`: a listing pinned to a revision asks for the same one again and again. */
   readonly #lastSeqs = new Map<number, number>();
   readonly #bounded: RangeStatements;
   readonly #unbounded: RangeStatements;
+  /** Whether `tombstone` may have rows: where nothing is ever deleted, a new key costs no look at it. */
+  #tombstones = true;
 
   constructor(db: SqliteDatabase, state: State) {
     this.#state = state;
-    this.#getKey = db.prepare(
-      "SELECT seq, create_revision, mod_revision, version, lease, checksum FROM key WHERE key = ?",
-    );
-    this.#getValue = db.prepare("SELECT checksum, value FROM revision WHERE seq = ?");
-    this.#insertKey = db.prepare("INSERT INTO key VALUES (?, ?, ?, ?, ?, ?, ?)");
+    this.#getKey = db.prepare(`SELECT ${keyColumns} FROM key WHERE key = ?`);
+    this.#getTombstone = db.prepare(`SELECT ${tombstoneColumns} FROM tombstone WHERE key = ?`);
+    this.#getValue = db.prepare("SELECT value_checksum, checksum, value FROM revision WHERE seq = ?");
+    this.#insertKey = db.prepare("INSERT INTO key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     this.#updateKey = db.prepare(
-      "UPDATE key SET seq = ?, mod_revision = ?, version = ?, lease = ?, checksum = ? WHERE key = ?",
+      `UPDATE key SET seq = ?, mod_revision = ?, version = ?, lease = ?, prev = ?, jump = ?, links = ?,
+       checksum = ? WHERE key = ?`,
     );
     this.#deleteKey = db.prepare("DELETE FROM key WHERE key = ?");
-    this.#getRevision = db.prepare(
-      "SELECT mod_revision, create_revision, version, lease, checksum, key, value FROM revision WHERE seq = ?",
-    );
+    this.#insertTombstone = db.prepare("INSERT INTO tombstone VALUES (?, ?, ?, ?, ?, ?)");
+    this.#deleteTombstone = db.prepare("DELETE FROM tombstone WHERE key = ?");
+    this.#anyTombstone = db.prepare("SELECT EXISTS (SELECT 1 FROM tombstone)");
+    this.#getRevision = db.prepare(`SELECT ${revisionColumns} FROM revision WHERE seq = ?`);
+    this.#getLinks = db.prepare(`SELECT ${linkColumns} FROM revision WHERE seq = ?`);
     this.#getModRevision = db.prepare("SELECT mod_revision FROM revision WHERE seq = ?");
-    this.#insertRevision = db.prepare("INSERT INTO revision VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
-    this.#insertHistory = db.prepare("INSERT INTO history VALUES (?, ?, ?, ?)");
-    this.#getHistory = db.prepare(
-      "SELECT seq, until, checksum FROM history WHERE key = ? AND seq <= ? ORDER BY seq DESC LIMIT 1",
-    );
-    this.#bounded = new RangeStatements(db, bounded, 2);
-    this.#unbounded = new RangeStatements(db, unbounded, 1);
+    this.#insertRevision = db.prepare("INSERT INTO revision VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    this.#bounded = new RangeStatements(db, true);
+    this.#unbounded = new RangeStatements(db, false);
+    this.lookForTombstones();
+  }
+
+  /** To be called when tombstones may have been removed. */
+  lookForTombstones(): void {
+    this.#tombstones = this.#anyTombstone.get()?.[0] === 1;
   }
 
   /** To be called after a rollback: what was remembered may never have happened. */
   forget(): void {
     this.#lastSeqs.clear();
+    this.#tombstones = true;
   }
 
   // Writing. The caller holds a transaction and names the revision under which it writes.
 
   /** Puts a key whose present row is `before`. */
-  put(key: Uint8Array, value: Uint8Array, lease: number, revision: number, before: KeyRow | undefined): void {
-    const crc = keyChecksum(key);
-    const createRevision = before === undefined ? revision : before.createRevision;
-    const version = before === undefined ? 1 : before.version + 1;
-    const seq = this.#append(key, value, crc, createRevision, revision, version, lease);
-    const checksum = keyRowChecksum(crc, seq, createRevision, revision, version, lease);
+  put(
+    key: Uint8Array,
+    value: Uint8Array,
+    lease: LeaseId,
+    revision: number,
+    before: KeyRow | undefined,
+  ): void {
     if (before === undefined) {
-      this.#insertKey.run(key, seq, createRevision, revision, version, lease, checksum);
-      this.#state.addKey(checksum);
-    } else {
-      this.#insertHistory.run(key, before.seq, seq, historyRowChecksum(crc, before.seq, seq));
-      this.#updateKey.run(seq, revision, version, lease, checksum, key);
-      this.#state.replaceKey(before.checksum, checksum);
+      this.#create(key, value, lease, revision);
+      return;
     }
+    const { createRevision, keyCrc } = before;
+    const version = before.version + 1;
+    const links = before.links + 1;
+    const jump = this.#jumpAfter(before);
+    const seq = this.#append(key, value, keyCrc, createRevision, revision, version, lease, before.seq, jump);
+    const checksum = keyRowChecksum(keyCrc, seq, createRevision, revision, version, lease);
+    const head = headChecksum(checksum, before.seq, jump, links);
+    this.#updateKey.run(seq, revision, version, packInt64(lease), before.seq, jump, links, head, key);
+    this.#state.replaceKey(before.checksum, checksum);
+  }
+
+  #create(key: Uint8Array, value: Uint8Array, lease: LeaseId, revision: number): void {
+    const row = this.#tombstones ? this.#getTombstone.get(key) : undefined;
+    const tombstone = row === undefined ? undefined : parseKeyRow(row);
+    const keyCrc = keyChecksum(key);
+    const prev = tombstone === undefined ? 0 : tombstone.seq;
+    const jump = tombstone === undefined ? 0 : this.#jumpAfter(tombstone);
+    const links = tombstone === undefined ? 1 : tombstone.links + 1;
+    const seq = this.#append(key, value, keyCrc, revision, revision, 1, lease, prev, jump);
+    const checksum = keyRowChecksum(keyCrc, seq, revision, revision, 1, lease);
+    const head = headChecksum(checksum, prev, jump, links);
+    this.#insertKey.run(key, seq, revision, revision, 1, packInt64(lease), prev, jump, links, head);
+    if (tombstone !== undefined) this.#deleteTombstone.run(key);
+    this.#state.addKey(checksum);
   }
 
   /** Deletes a key whose present row is `before`. */
   delete(before: KeyRow, revision: number): void {
-    const { key } = before;
-    const crc = keyChecksum(key);
-    const seq = this.#append(key, emptyBytes, crc, 0, revision, 0, 0);
-    this.#insertHistory.run(key, before.seq, seq, historyRowChecksum(crc, before.seq, seq));
+    const { key, keyCrc } = before;
+    const jump = this.#jumpAfter(before);
+    const links = before.links + 1;
+    const seq = this.#append(key, emptyBytes, keyCrc, 0, revision, 0, 0, before.seq, jump);
+    const checksum = keyRowChecksum(keyCrc, seq, 0, 0, 0, 0);
     this.#deleteKey.run(key);
+    const head = headChecksum(checksum, before.seq, jump, links);
+    this.#insertTombstone.run(key, seq, before.seq, jump, links, head);
+    this.#tombstones = true;
     this.#state.removeKey(before.checksum);
   }
 
@@ -152,20 +184,28 @@ export class KeyStore {
     createRevision: number,
     modRevision: number,
     version: number,
-    lease: number,
+    lease: LeaseId,
+    prev: number,
+    jump: number,
   ): number {
     const seq = ++this.#state.seq;
-    const checksum = keyRowChecksum(
-      addBytes(value, keyCrc),
-      seq,
-      createRevision,
-      modRevision,
-      version,
-      lease,
+    const valueCrc = addBytes(value, keyCrc);
+    const content = keyRowChecksum(valueCrc, seq, createRevision, modRevision, version, lease);
+    this.#insertRevision.run(
+      ...[seq, modRevision, createRevision, version, packInt64(lease), prev, jump, valueCrc],
+      ...[linkedChecksum(content, prev, jump), key, value],
     );
-    this.#insertRevision.run(seq, modRevision, createRevision, version, lease, checksum, key, value);
-    this.#state.chain(checksum);
+    this.#state.chain(content);
     return seq;
+  }
+
+  #jumpAfter(head: KeyRow): number {
+    return jumpAfter(head, (seq) => {
+      const row = this.#getLinks.get(seq);
+      if (row !== undefined) return parseLinkRow(seq, row).jump;
+      if (seq > this.#state.compactedSeq) throw missing(seq);
+      return 0;
+    });
   }
 
   // Reading the present.
@@ -173,7 +213,7 @@ export class KeyStore {
   /** The row of one key, without its value. */
   find(key: Uint8Array): KeyRow | undefined {
     const row = this.#getKey.get(key);
-    return row === undefined ? undefined : keyRow(key, row as number[]);
+    return row === undefined ? undefined : parseKeyRow(row);
   }
 
   /** One key with its value. Two lookups by hand: a join costs several times as much on Bun. */
@@ -183,12 +223,13 @@ export class KeyStore {
   }
 
   /** The same key with its value. */
-  keyValue({ key, seq, createRevision, modRevision, version, lease }: KeyRow): KeyValue {
+  keyValue(from: KeyRow): KeyValue {
+    const { key, seq, createRevision, modRevision, version, lease, prev, jump, keyCrc } = from;
     const row = this.#getValue.get(seq);
-    if (row === undefined) throw damaged(`state.db lacks the revision row ${seq}`);
-    const [checksum, value] = row as [number, Uint8Array];
-    const crc = addBytes(value, keyChecksum(key));
-    if (keyRowChecksum(crc, seq, createRevision, modRevision, version, lease) !== checksum) {
+    if (row === undefined) throw missing(seq);
+    const [valueCrc, checksum, value] = row as [number, number, Uint8Array];
+    const content = keyRowChecksum(valueCrc, seq, createRevision, modRevision, version, lease);
+    if (addBytes(value, keyCrc) !== valueCrc || linkedChecksum(content, prev, jump) !== checksum) {
       throw damaged(`The checksum of a value in state.db is wrong (row ${seq})`);
     }
     return { key, value, createRevision, modRevision, version, lease };
@@ -205,9 +246,13 @@ export class KeyStore {
       if (row !== undefined) yield row;
       return;
     }
-    yield* portions(range.key, wanted, parseKeyRow, (from, limit) =>
-      end === null ? this.#unbounded.rows.all(from, limit) : this.#bounded.rows.all(from, end, limit),
-    );
+    const demand = { rows: wanted };
+    const read = (from: Uint8Array, limit: number) =>
+      end === null ? this.#unbounded.rows.all(from, limit) : this.#bounded.rows.all(from, end, limit);
+    for (const rows of portions(range.key, demand, read)) {
+      demand.rows -= rows.length;
+      yield* rows;
+    }
   }
 
   count(range: KeyRange): number {
@@ -220,15 +265,22 @@ export class KeyStore {
   // Reading the past. `at` is a sequence number: the last one of the revision that is read.
 
   /** The keys of a range as they stood at `at`, in key order, read as `rows` are. */
-  *pastRows(range: KeyRange, at: number, wanted = Number.POSITIVE_INFINITY): Generator<PastRow> {
-    const { key, end } = range;
+  *pastRows({ key, end }: KeyRange, at: number, wanted = Number.POSITIVE_INFINITY): Generator<PastRow> {
     if (end === undefined) {
-      for (const seq of this.#pastSeq(key, at)) yield { key, seq };
+      for (const seq of this.#pastSeqOf(key, at)) yield { key, seq };
       return;
     }
-    yield* portions(key, wanted, parsePastRow, (from, limit) =>
-      end === null ? this.#unbounded.past.all(from, at, limit) : this.#bounded.past.all(from, end, at, limit),
-    );
+    const demand = { rows: wanted };
+    const read = (from: Uint8Array, limit: number) =>
+      end === null ? this.#unbounded.past.all(from, at, limit) : this.#bounded.past.all(from, end, at, limit);
+    for (const heads of portions(key, demand, read)) {
+      for (const head of heads) {
+        const seq = this.#pastSeq(head, at);
+        if (seq === 0) continue;
+        yield { key: head.key, seq };
+        if (--demand.rows === 0) return;
+      }
+    }
   }
 
   /** A key of the past with its value. */
@@ -239,28 +291,45 @@ export class KeyStore {
     return keyValueOf(row);
   }
 
-  pastCount(range: KeyRange, at: number): number {
-    const { key, end } = range;
-    if (end === undefined) return this.#pastSeq(key, at).length;
-    const row =
+  pastCount({ key, end }: KeyRange, at: number): number {
+    if (end === undefined) return this.#pastSeqOf(key, at).length;
+    const known =
       end === null ? this.#unbounded.pastCount.get(key, at) : this.#bounded.pastCount.get(key, end, at);
-    return row?.[0] as number;
+    let count = known?.[0] as number;
+    const read = (from: Uint8Array, limit: number) =>
+      end === null
+        ? this.#unbounded.pastDeep.all(from, at, limit)
+        : this.#bounded.pastDeep.all(from, end, at, limit);
+    for (const heads of portions(key, { rows: Number.POSITIVE_INFINITY }, read)) {
+      for (const head of heads) if (this.#pastSeq(head, at) !== 0) count++;
+    }
+    return count;
   }
 
-  #pastSeq(key: Uint8Array, at: number): number[] {
-    const now = this.find(key);
-    if (now !== undefined && now.seq <= at) return [now.seq];
-    const row = this.#getHistory.get(key, at);
-    if (row === undefined) return [];
-    const [seq, until, checksum] = row as [number, number, number];
-    checkHistory(key, seq, until, checksum);
-    return until > at ? [seq] : [];
+  #pastSeqOf(key: Uint8Array, at: number): number[] {
+    const row = this.#getKey.get(key) ?? this.#getTombstone.get(key);
+    const seq = row === undefined ? 0 : this.#pastSeq(parseKeyRow(row), at);
+    return seq === 0 ? [] : [seq];
+  }
+
+  /** The row that a key had at `at`; 0 when there was none. */
+  #pastSeq(head: KeyRow, at: number): number {
+    if (head.seq <= at) return head.version === 0 ? 0 : head.seq;
+    const { version, prev } = rowAfter<Links & Pick<LinkRow, "version">>(head, at, (seq) => this.#links(seq));
+    // A key that was made after `at` followed a tombstone, or nothing.
+    return version === 1 ? 0 : prev;
+  }
+
+  #links(seq: number): LinkRow {
+    const row = this.#getLinks.get(seq);
+    if (row === undefined) throw missing(seq);
+    return parseLinkRow(seq, row);
   }
 
   /** The row of `revision` with this sequence number. */
   revision(seq: number): RevisionRow {
     const row = this.#getRevision.get(seq);
-    if (row === undefined) throw damaged(`state.db lacks the revision row ${seq}`);
+    if (row === undefined) throw missing(seq);
     return parseRevisionRow(seq, row);
   }
 
@@ -279,7 +348,7 @@ export class KeyStore {
     while (low < high) {
       const middle = low + Math.ceil((high - low) / 2);
       const row = this.#getModRevision.get(middle);
-      if (row === undefined) throw damaged(`state.db lacks the revision row ${middle}`);
+      if (row === undefined) throw missing(middle);
       if ((row[0] as number) <= revision) low = middle;
       else high = middle - 1;
     }
@@ -292,51 +361,25 @@ export class KeyStore {
   }
 }
 
-export function parseKeyRow(row: SqlValue[]): KeyRow {
-  const [key, ...numbers] = row as [Uint8Array, ...number[]];
-  return keyRow(key, numbers);
+/** How many more rows are asked for; whoever takes them counts. */
+interface Demand {
+  rows: number;
 }
 
-function keyRow(key: Uint8Array, numbers: readonly number[]): KeyRow {
-  const [seq, createRevision, modRevision, version, lease, checksum] = numbers as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
-  if (keyRowChecksum(keyChecksum(key), seq, createRevision, modRevision, version, lease) !== checksum) {
-    throw damaged(`The checksum of a key in state.db is wrong (row ${seq})`);
-  }
-  return { key, seq, createRevision, modRevision, version, lease, checksum };
-}
-
-/** A row of `history` (or, with `until` 0, of `key`: there its row of `revision` vouches for it). */
-function parsePastRow(row: SqlValue[]): PastRow {
-  const [key, seq, until, checksum] = row as [Uint8Array, number, number, number];
-  if (until !== 0) checkHistory(key, seq, until, checksum);
-  return { key, seq };
-}
-
-/** Reads rows that are in key order, from `key` on, one portion after the other. */
-function* portions<Row extends { readonly key: Uint8Array }>(
+/** Reads rows that are in key order, from `key` on, one portion after the other while there is demand. */
+function* portions(
   key: Uint8Array,
-  wanted: number,
-  parse: (row: SqlValue[]) => Row,
+  demand: Demand,
   read: (from: Uint8Array, limit: number) => SqlValue[][],
-): Generator<Row> {
+): Generator<KeyRow[]> {
   let from = key;
-  for (let left = wanted; left > 0; ) {
-    const limit = Math.min(portionRows, left);
-    const rows = read(from, limit);
-    let last: Row | undefined;
-    for (const row of rows) {
-      last = parse(row);
-      yield last;
-    }
-    if (last === undefined || rows.length < limit) return;
-    left -= rows.length;
+  while (demand.rows > 0) {
+    const limit = Math.min(portionRows, demand.rows);
+    const rows = read(from, limit).map(parseKeyRow);
+    const last = rows.at(-1);
+    if (last === undefined) return;
+    yield rows;
+    if (rows.length < limit) return;
     from = concatBytes([last.key, keyAfter]);
   }
 }
@@ -344,29 +387,10 @@ function* portions<Row extends { readonly key: Uint8Array }>(
 /** What makes of a key the next possible one. */
 const keyAfter = new Uint8Array(1);
 
-export function parseRevisionRow(seq: number, row: SqlValue[]): RevisionRow {
-  const [modRevision, createRevision, version, lease, checksum, key, value] = row as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    Uint8Array,
-    Uint8Array,
-  ];
-  const crc = addBytes(value, keyChecksum(key));
-  if (keyRowChecksum(crc, seq, createRevision, modRevision, version, lease) !== checksum) {
-    throw damaged(`The checksum of a value in state.db is wrong (row ${seq})`);
-  }
-  return { key, value, createRevision, modRevision, version, lease, seq };
+function missing(seq: number): Error {
+  return damaged(`state.db lacks the revision row ${seq}`);
 }
 
 function keyValueOf({ key, value, createRevision, modRevision, version, lease }: RevisionRow): KeyValue {
   return { key, value, createRevision, modRevision, version, lease };
-}
-
-function checkHistory(key: Uint8Array, seq: number, until: number, checksum: number): void {
-  if (historyRowChecksum(keyChecksum(key), seq, until) !== checksum) {
-    throw damaged(`The checksum of a history row in state.db is wrong (row ${seq})`);
-  }
 }

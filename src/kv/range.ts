@@ -1,7 +1,8 @@
 import { compareBytes, emptyBytes } from "../base/bytes.ts";
 import { CoracleError } from "../base/errors.ts";
 import { type AnswerBudget, pairBytes } from "./answer-budget.ts";
-import type { KeyRow, KeyStore } from "./key-store.ts";
+import type { KeyStore } from "./key-store.ts";
+import type { KeyRow } from "./rows.ts";
 import type { State } from "./state.ts";
 import type { KeyValue, RangeOperation, RangeResult, SortTarget } from "./types.ts";
 

@@ -7,6 +7,7 @@ export const schemaVersion = 1;
 /** "cora" in `PRAGMA application_id`: tells state.db from any other SQLite file. */
 const applicationId = 0x636f_7261;
 
+/** Columns of lease ids are of any type: see \`packInt64\`. */
 const tables = `
   CREATE TABLE key (
     key BLOB NOT NULL PRIMARY KEY,
@@ -14,7 +15,19 @@ const tables = `
     create_revision INTEGER NOT NULL,
     mod_revision INTEGER NOT NULL,
     version INTEGER NOT NULL,
-    lease INTEGER NOT NULL,
+    lease ANY NOT NULL,
+    prev INTEGER NOT NULL,
+    jump INTEGER NOT NULL,
+    links INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE tombstone (
+    key BLOB NOT NULL PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    prev INTEGER NOT NULL,
+    jump INTEGER NOT NULL,
+    links INTEGER NOT NULL,
     checksum INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
 
@@ -23,18 +36,26 @@ const tables = `
     mod_revision INTEGER NOT NULL,
     create_revision INTEGER NOT NULL,
     version INTEGER NOT NULL,
-    lease INTEGER NOT NULL,
+    lease ANY NOT NULL,
+    prev INTEGER NOT NULL,
+    jump INTEGER NOT NULL,
+    value_checksum INTEGER NOT NULL,
     checksum INTEGER NOT NULL,
     key BLOB NOT NULL,
     value BLOB NOT NULL
   ) STRICT;
 
-  CREATE TABLE history (
+  CREATE TABLE lease (
+    id ANY NOT NULL PRIMARY KEY,
+    ttl_seconds INTEGER NOT NULL,
+    remaining_seconds INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE lease_key (
+    lease ANY NOT NULL,
     key BLOB NOT NULL,
-    seq INTEGER NOT NULL,
-    until INTEGER NOT NULL,
-    checksum INTEGER NOT NULL,
-    PRIMARY KEY (key, seq)
+    PRIMARY KEY (lease, key)
   ) STRICT, WITHOUT ROWID;
 
   CREATE TABLE member (
@@ -74,6 +95,8 @@ const tables = `
     chain_b INTEGER NOT NULL,
     idempotency_number INTEGER NOT NULL,
     compacted_seq INTEGER NOT NULL,
+    lease_count INTEGER NOT NULL,
+    lease_sum INTEGER NOT NULL,
     checksum INTEGER NOT NULL
   ) STRICT;
 `;

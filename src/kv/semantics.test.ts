@@ -325,7 +325,7 @@ describe("compaction", () => {
     // Both puts of the first life of "a", and its tombstone.
     assert.equal(removed, 3);
     assert.equal(bench.db.prepare("SELECT count(*) FROM revision").get()?.[0], 2);
-    assert.equal(bench.db.prepare("SELECT count(*) FROM history").get()?.[0], 0);
+    assert.equal(bench.db.prepare("SELECT count(*) FROM tombstone").get()?.[0], 0);
   });
 
   test("keeps a tombstone that a reader of changes still needs", () => {
