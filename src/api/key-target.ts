@@ -34,14 +34,22 @@ export function keyOf(path: string, fromQuery: Uint8Array | undefined): Uint8Arr
       "The path has no key behind /v1/kv/; a key has at least one byte (the keys . and .. are given as ?key=).",
     );
   }
+  return decodedPath(encoded, ", or give the key as ?key=");
+}
+
+/**
+ * The bytes that a part of a path stands for.
+ *
+ * @param otherwise what may be done about a dot segment besides encoding its slash.
+ * @throws CoracleError invalid_argument
+ */
+export function decodedPath(encoded: string, otherwise = ""): Uint8Array {
   const plain = plainKey(encoded);
   if (plain !== undefined) return plain;
   if (encoded.includes("#")) throw invalidArgument("The path has a # in it; write it as %23.");
   // One runtime resolves such segments before anybody sees them, the other does not: never guess.
   if (dotSegment.test(encoded)) {
-    throw invalidArgument(
-      "The path has a segment . or .., which URLs resolve; write / as %2F, or give the key as ?key=.",
-    );
+    throw invalidArgument(`The path has a segment . or .., which URLs resolve; write / as %2F${otherwise}.`);
   }
   const key = decodePercent(encoded, false);
   if (key === null) {

@@ -1,13 +1,16 @@
 import { Encoder } from "cbor-x/index-no-eval";
 import { CoracleError } from "../base/errors.ts";
 
-/** A form an answer can take. `raw` is the value's bytes alone. */
-export type Form = "raw" | "json" | "cbor";
+/** A form an answer can take. `raw` is the value's bytes alone; the last two go on event by event. */
+export type Form = "raw" | "json" | "cbor" | StreamForm;
+export type StreamForm = "ndjson" | "sse";
 
-const mediaTypes: Readonly<Record<Form, string>> = {
+export const mediaTypes: Readonly<Record<Form, string>> = {
   raw: "application/octet-stream",
   json: "application/json",
   cbor: "application/cbor",
+  ndjson: "application/x-ndjson",
+  sse: "text/event-stream",
 };
 
 /** A value of a document. Bytes occur in CBOR documents only. */
@@ -25,6 +28,12 @@ export type Document = { readonly [name: string]: Item };
 
 export const rawFirst: readonly Form[] = ["raw", "json", "cbor"];
 export const documentForms: readonly Form[] = ["json", "cbor"];
+/** Of a route that answers once, or goes on when that is asked for. */
+export const documentOrStreamForms: readonly Form[] = ["json", "cbor", "ndjson", "sse"];
+
+export function isStream(form: Form): form is StreamForm {
+  return form === "ndjson" || form === "sse";
+}
 
 /** Accept headers seen before: clients send the same one over and over. */
 const negotiated = new Map<string, Form | null>();

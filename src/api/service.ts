@@ -38,11 +38,16 @@ export interface KvService {
 export interface LeaseService {
   /**
    * Grants a lease; id 0 asks for one. The TTL is raised to the smallest one allowed. Throws
-   * `lease_exists`, or `invalid_argument` for a TTL over the limit.
+   * `lease_exists`, or `invalid_argument` for a TTL over the limit. With an idempotency key a repetition
+   * gets the lease that was granted first.
    */
-  grant(id: LeaseId, ttlSeconds: number): Promise<{ readonly id: LeaseId; readonly ttlSeconds: number }>;
+  grant(
+    id: LeaseId,
+    ttlSeconds: number,
+    idempotencyKey?: string,
+  ): Promise<{ readonly id: LeaseId; readonly ttlSeconds: number }>;
   /** Ends a lease: its keys are deleted, in key order, at one revision. Throws `lease_not_found`. */
-  revoke(id: LeaseId): Promise<{ readonly revision: number }>;
+  revoke(id: LeaseId, idempotencyKey?: string): Promise<{ readonly revision: number }>;
   /** Renews a lease, through the leader, which has confirmed that it leads. Throws `lease_not_found`. */
   keepAlive(id: LeaseId): Promise<{ readonly ttlSeconds: number }>;
   /** Throws `lease_not_found`. */

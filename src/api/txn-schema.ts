@@ -1,44 +1,11 @@
 import * as v from "valibot";
-import { utf8 } from "../base/bytes.ts";
 import { CoracleError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { Compare, KeyRange, Operation, TxnOperation } from "../kv/types.ts";
-import { quoted } from "./errors.ts";
+import { base64, bytesOrText, objectMessage, truth, wholeNumber } from "./fields.ts";
 import { leaseField } from "./lease-id.ts";
 import { spanOf } from "./listing-routes.ts";
 
-/** Text (its UTF-8), or in CBOR the bytes themselves. */
-const bytesOrText = v.pipe(
-  v.union([v.string(), v.instance(Uint8Array)], "must be text, or in CBOR a byte string"),
-  v.transform((value) => (typeof value === "string" ? utf8(value) : value)),
-);
-const base64 = v.pipe(
-  v.string("must be base64 text"),
-  v.rawTransform(({ dataset, addIssue, NEVER }): Uint8Array => {
-    try {
-      return Uint8Array.fromBase64(dataset.value, { lastChunkHandling: "strict" });
-    } catch {
-      addIssue({ message: `must be base64 with padding, not ${quoted(dataset.value)}` });
-      return NEVER;
-    }
-  }),
-);
-
-function wholeNumber(least: number, most: number = Number.MAX_SAFE_INTEGER) {
-  const message = `must be a whole number from ${least} to ${most}`;
-  // CBOR has integers of 64 bits.
-  const number = v.union([v.number(), v.pipe(v.bigint(), v.transform(Number))], message);
-  return v.pipe(number, v.safeInteger(message), v.minValue(least, message), v.maxValue(most, message));
-}
-const truth = v.boolean("must be true or false");
-
-/** What is wrong with the fields of an object: the issue's path names the field. */
-function objectMessage(shape: string): (issue: v.StrictObjectIssue) => string {
-  return ({ expected }) => {
-    if (expected === "never") return "there is no such field here";
-    return expected === "Object" ? `must be ${shape}` : "is missing";
-  };
-}
 const anObject = objectMessage("an object");
 
 /** The fields that may carry bytes of one name: as text or bytes, or as base64. */
