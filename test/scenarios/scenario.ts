@@ -211,7 +211,8 @@ export class Scenario {
 }
 
 function matches(packet: Packet, filters: readonly string[]): boolean {
-  const name = packet.type === "vote" && packet.pre ? "pre-vote" : packet.type;
+  const pre = (packet.type === "vote" || packet.type === "vote-response") && packet.pre;
+  const name = pre ? `pre-${packet.type}` : packet.type;
   return filters.every((filter) => {
     const link = /^(\d*)>(\d*)$/.exec(filter);
     if (!link) return name === filter || name === `${filter}-transfer`;
