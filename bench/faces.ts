@@ -1,90 +1,128 @@
 import { grpcFrame, message } from "./protobuf.ts";
 import type { Face, Operation, WireRequest } from "./types.ts";
 
+type Single = Exclude<Operation, "mix">;
+
 const encoder = new TextEncoder();
 const nothing = new Uint8Array(0);
+const text = (value: string): Uint8Array => encoder.encode(value);
+/** The keys of the fill begin with this; `range` reads from its first one on. */
+export const keyPrefix = "bench/";
+const prefixEnd = "bench0";
+const large = "coracle carries 16 KiB of it. ".repeat(547).slice(0, 16_384);
 
-function coracleRequest(operation: Operation, key: string, value: string): WireRequest {
+function coracleRequest(operation: Single, key: string, value: string): WireRequest {
   const path = `/v1/kv/${key}`;
-  return operation === "put"
-    ? { method: "PUT", path, headers: {}, body: encoder.encode(value) }
-    : { method: "GET", path, headers: {}, body: nothing };
+  const get = (target: string): WireRequest => ({ method: "GET", path: target, headers: {}, body: nothing });
+  switch (operation) {
+    case "put":
+      return { method: "PUT", path, headers: {}, body: text(value) };
+    case "put-16k":
+      return { method: "PUT", path, headers: {}, body: text(large) };
+    case "get":
+      return get(path);
+    case "get-serializable":
+      return get(`${path}?consistency=serializable`);
+    case "range":
+      return get(`/v1/kv?prefix=${keyPrefix}&limit=1000`);
+    case "txn": {
+      const transaction = {
+        compare: [{ key, target: "version", result: "greater", value: 0 }],
+        success: [{ type: "put", key, value_base64: btoa(value) }],
+      };
+      const headers = { "Content-Type": "application/json" };
+      return { method: "POST", path: "/v1/txn", headers, body: text(JSON.stringify(transaction)) };
+    }
+  }
 }
 
-function gatewayRequest(operation: Operation, key: string, value: string): WireRequest {
-  const body = operation === "put" ? { key: btoa(key), value: btoa(value) } : { key: btoa(key) };
-  return {
+/** The JSON gateway: the same requests to both systems. */
+function gatewayRequest(operation: Single, key: string, value: string): WireRequest {
+  const post = (path: string, body: object): WireRequest => ({
     method: "POST",
-    path: operation === "put" ? "/v3/kv/put" : "/v3/kv/range",
+    path,
     headers: { "Content-Type": "application/json" },
-    body: encoder.encode(JSON.stringify(body)),
-  };
+    body: text(JSON.stringify(body)),
+  });
+  switch (operation) {
+    case "put":
+      return post("/v3/kv/put", { key: btoa(key), value: btoa(value) });
+    case "put-16k":
+      return post("/v3/kv/put", { key: btoa(key), value: btoa(large) });
+    case "get":
+      return post("/v3/kv/range", { key: btoa(key) });
+    case "get-serializable":
+      return post("/v3/kv/range", { key: btoa(key), serializable: true });
+    case "range":
+      return post("/v3/kv/range", { key: btoa(keyPrefix), range_end: btoa(prefixEnd), limit: 1000 });
+    case "txn":
+      return post("/v3/kv/txn", {
+        compare: [{ key: btoa(key), target: "VERSION", result: "GREATER", version: 0 }],
+        success: [{ request_put: { key: btoa(key), value: btoa(value) } }],
+      });
+  }
 }
 
-/** `PutRequest` is {1: key, 2: value}; `RangeRequest` of one key is {1: key}, linearizable by default. */
-function grpcRequest(operation: Operation, key: string, value: string): WireRequest {
-  const payload =
-    operation === "put"
-      ? message({ 1: encoder.encode(key), 2: encoder.encode(value) })
-      : message({ 1: encoder.encode(key) });
-  return {
+/** Field numbers as in etcd's rpc.proto. */
+function grpcRequest(operation: Single, key: string, value: string): WireRequest {
+  const call = (method: string, payload: Uint8Array): WireRequest => ({
     method: "POST",
-    path: operation === "put" ? "/etcdserverpb.KV/Put" : "/etcdserverpb.KV/Range",
+    path: `/etcdserverpb.KV/${method}`,
     headers: { "content-type": "application/grpc", te: "trailers" },
     body: grpcFrame(payload),
-  };
+  });
+  const put = message({ 1: text(key), 2: text(operation === "put-16k" ? large : value) });
+  switch (operation) {
+    case "put":
+    case "put-16k":
+      return call("Put", put);
+    case "get":
+      return call("Range", message({ 1: text(key) }));
+    case "get-serializable":
+      return call("Range", message({ 1: text(key), 7: 1 }));
+    case "range":
+      return call("Range", message({ 1: text(keyPrefix), 2: text(prefixEnd), 3: 1000 }));
+    case "txn": {
+      // Compare {1: result GREATER, 2: target VERSION (0, left out), 3: key, 4: version 0}.
+      const compare = message({ 1: 1, 3: text(key) });
+      return call("Txn", message({ 1: compare, 2: message({ 2: put }) }));
+    }
+  }
 }
+
+const wrk = { tool: "wrk", protocol: "http/1.1", variedKeys: true } as const;
+const h2load = { tool: "h2load", protocol: "http/1.1", variedKeys: false } as const;
+const h2loadGrpc = { tool: "h2load", protocol: "grpc", variedKeys: false } as const;
+const coracle = { name: "coracle /v1", system: "coracle", request: coracleRequest } as const;
+const coracleGateway = { name: "coracle gateway", system: "coracle", request: gatewayRequest } as const;
+const gateway = { name: "etcd gateway", system: "etcd", request: gatewayRequest } as const;
 
 /**
  * Who is measured, and how. A ratio is only made between faces of one tool: `wrk` varies the keys
  * by a script, `h2load` sends one fixed body, so one fixed key to all, and is the only one that speaks gRPC.
  */
 export const faces = {
-  coracleWrk: {
-    name: "coracle /v1/kv",
-    system: "coracle",
-    tool: "wrk",
-    protocol: "http/1.1",
-    variedKeys: true,
-    request: coracleRequest,
-  },
-  gatewayWrk: {
-    name: "etcd gateway",
-    system: "etcd",
-    tool: "wrk",
-    protocol: "http/1.1",
-    variedKeys: true,
-    request: gatewayRequest,
-  },
-  coracleH2load: {
-    name: "coracle /v1/kv",
-    system: "coracle",
-    tool: "h2load",
-    protocol: "http/1.1",
-    variedKeys: false,
-    request: coracleRequest,
-  },
-  gatewayH2load: {
-    name: "etcd gateway",
-    system: "etcd",
-    tool: "h2load",
-    protocol: "http/1.1",
-    variedKeys: false,
-    request: gatewayRequest,
-  },
-  grpcH2load: {
-    name: "etcd gRPC",
-    system: "etcd",
-    tool: "h2load",
-    protocol: "grpc",
-    variedKeys: false,
-    request: grpcRequest,
-  },
+  coracleWrk: { ...coracle, ...wrk },
+  coracleGatewayWrk: { ...coracleGateway, ...wrk },
+  gatewayWrk: { ...gateway, ...wrk },
+  coracleH2load: { ...coracle, ...h2load },
+  coracleGatewayH2load: { ...coracleGateway, ...h2load },
+  gatewayH2load: { ...gateway, ...h2load },
+  coracleGrpcH2load: { name: "coracle gRPC", system: "coracle", request: grpcRequest, ...h2loadGrpc },
+  grpcH2load: { name: "etcd gRPC", system: "etcd", request: grpcRequest, ...h2loadGrpc },
 } as const satisfies Record<string, Face>;
 
-/** coracle's face against the etcd face that is measured with the same tool. */
-export const comparisons: readonly { readonly ours: Face; readonly theirs: Face }[] = [
-  { ours: faces.coracleWrk, theirs: faces.gatewayWrk },
-  { ours: faces.coracleH2load, theirs: faces.gatewayH2load },
-  { ours: faces.coracleH2load, theirs: faces.grpcH2load },
-];
+/** A face of coracle beside the face of etcd that is measured with the same tool. */
+export interface Pair {
+  readonly ours: Face;
+  readonly theirs: Face;
+}
+
+export const pairs = {
+  wrk: { ours: faces.coracleWrk, theirs: faces.gatewayWrk },
+  wrkGateway: { ours: faces.coracleGatewayWrk, theirs: faces.gatewayWrk },
+  gateway: { ours: faces.coracleH2load, theirs: faces.gatewayH2load },
+  gatewayToGateway: { ours: faces.coracleGatewayH2load, theirs: faces.gatewayH2load },
+  grpc: { ours: faces.coracleH2load, theirs: faces.grpcH2load },
+  grpcToGrpc: { ours: faces.coracleGrpcH2load, theirs: faces.grpcH2load },
+} as const satisfies Record<string, Pair>;

@@ -18,13 +18,16 @@ function httpText(request: WireRequest, target: string): string {
   return `${request.method} ${request.path} HTTP/1.1\r\n${lines.join("")}${length}\r\n${decoder.decode(request.body)}`;
 }
 
-/**
- * A script that sends one of the prepared requests at random. What all requests have in common is
- * held once: head, the part with the key, tail.
- */
-function wrkScript(options: LoadOptions): string {
+interface Texts {
+  readonly head: string;
+  readonly middles: readonly string[];
+  readonly tail: string;
+}
+
+/** Requests for all keys; what they have in common is held once: head, the part with the key, tail. */
+function requestTexts(options: LoadOptions, operation: Exclude<LoadOptions["operation"], "mix">): Texts {
   const texts = options.keys.map((key) =>
-    httpText(options.face.request(options.operation, key, options.value), options.target),
+    httpText(options.face.request(operation, key, options.value), options.target),
   );
   const first = texts[0] ?? "";
   let head = first.length;
@@ -37,22 +40,38 @@ function wrkScript(options: LoadOptions): string {
     while (same < tail && text[text.length - 1 - same] === first[first.length - 1 - same]) same++;
     tail = same;
   }
-  if (texts.length === 1) {
-    head = first.length;
-    tail = 0;
-  }
-  const middles = texts.map((text) => JSON.stringify(text.slice(head, text.length - tail)));
-  return `local head = ${luaText(first.slice(0, head))}
-local tail = ${luaText(first.slice(first.length - tail))}
-local middles = {${middles.join(",")}}
-local count = #middles
+  // All alike: one key, or an operation that names none.
+  if (head === first.length) return { head: first, middles: [""], tail: "" };
+  return {
+    head: first.slice(0, head),
+    middles: texts.map((text) => text.slice(head, text.length - tail)),
+    tail: first.slice(first.length - tail),
+  };
+}
+
+/** A script that sends one of the prepared requests at random; of a mix, nine gets to one put. */
+function wrkScript(options: LoadOptions): string {
+  const { operation } = options;
+  const kinds =
+    operation === "mix"
+      ? [requestTexts(options, "get"), requestTexts(options, "put")]
+      : [requestTexts(options, operation)];
+  const tables = kinds.map(
+    ({ head, middles, tail }) =>
+      `{head = ${luaText(head)}, tail = ${luaText(tail)}, middles = {${middles.map(luaText).join(",")}}}`,
+  );
+  return `local kinds = {${tables.join(",")}}
 function init() math.randomseed(${Date.now() % 1_000_000}) end
-function request() return head .. middles[math.random(count)] .. tail end
+function request()
+  local kind = kinds[1]
+  if #kinds > 1 and math.random(10) == 1 then kind = kinds[2] end
+  return kind.head .. kind.middles[math.random(#kind.middles)] .. kind.tail
+end
 function done(summary, latency)
   local e = summary.errors
-  io.write(string.format('\\nRESULT {"requests":%d,"microseconds":%d,"status":%d,"lost":%d,"p50":%d,"p99":%d}\\n',
+  io.write(string.format('\\nRESULT {"requests":%d,"microseconds":%d,"status":%d,"lost":%d,"p50":%d,"p99":%d,"p999":%d}\\n',
     summary.requests, summary.duration, e.status, e.connect + e.read + e.write + e.timeout,
-    latency:percentile(50), latency:percentile(99)))
+    latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
 end
 `;
 }
@@ -81,7 +100,7 @@ async function runWrk(options: LoadOptions): Promise<LoadResult> {
   const line = /^RESULT (.*)$/m.exec(stdout)?.[1];
   if (code !== 0 || line === undefined) throw new Error(`wrk failed: ${stdout}${stderr}`);
   const result = JSON.parse(line) as Record<
-    "requests" | "microseconds" | "status" | "lost" | "p50" | "p99",
+    "requests" | "microseconds" | "status" | "lost" | "p50" | "p99" | "p999",
     number
   >;
   return {
@@ -90,12 +109,14 @@ async function runWrk(options: LoadOptions): Promise<LoadResult> {
     seconds: result.microseconds / 1e6,
     p50Ms: result.p50 / 1000,
     p99Ms: result.p99 / 1000,
+    p999Ms: result.p999 / 1000,
   };
 }
 
 async function runH2load(options: LoadOptions): Promise<LoadResult> {
-  const { face, folder } = options;
-  const request = face.request(options.operation, options.keys[0] ?? "", options.value);
+  const { face, folder, operation } = options;
+  if (operation === "mix") throw new Error("h2load sends one request over and over: a mix needs wrk");
+  const request = face.request(operation, options.keys[0] ?? "", options.value);
   const bodyFile = join(folder, "body");
   const logFile = join(folder, "h2load.log");
   writeFileSync(bodyFile, request.body);
@@ -118,6 +139,7 @@ async function runH2load(options: LoadOptions): Promise<LoadResult> {
     seconds: options.seconds,
     p50Ms: percentile(latencies, 0.5),
     p99Ms: percentile(latencies, 0.99),
+    p999Ms: percentile(latencies, 0.999),
   };
 }
 

@@ -2,19 +2,20 @@ import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { temporaryFolder } from "../test/e2e/cluster.ts";
-import { faces } from "./faces.ts";
 import { fill, type Measurement, measure, probe } from "./measure.ts";
 import { median, type Results, renderResults } from "./report.ts";
 import { measureStart, type Start } from "./startup.ts";
 import { startCoracle } from "./system-coracle.ts";
 import { startEtcd } from "./system-etcd.ts";
-import type { Face, Operation, System, SystemName } from "./types.ts";
+import type { Face, System, SystemName } from "./types.ts";
+import { type SuiteName, suites, type Workload } from "./workloads.ts";
 
 const usage = `npm run bench -- [options]
   --quick              one short round, for a look; writes no results
   --only coracle|etcd  one system alone; writes no results
-  --in-flight 1,64     requests at once, default 1,64,256
-  --operations put,get
+  --suite core|wide    core: PUT and GET (default); wide: everything that has a load tool
+  --in-flight 1,64     only these numbers of requests at once
+  --operations put,get only these operations
   --repeats N          rounds, default 3
   --seconds N          of each measurement, default 5
   --keys N             in the store, default 10000
@@ -26,7 +27,8 @@ function options() {
       quick: { type: "boolean", default: false },
       only: { type: "string" },
       "in-flight": { type: "string" },
-      operations: { type: "string", default: "put,get" },
+      operations: { type: "string" },
+      suite: { type: "string", default: "core" },
       repeats: { type: "string" },
       seconds: { type: "string" },
       keys: { type: "string", default: "10000" },
@@ -42,8 +44,11 @@ function options() {
   return {
     systems:
       values.only === undefined ? (["coracle", "etcd"] as const) : ([values.only as SystemName] as const),
-    inFlight: (values["in-flight"] ?? (quick ? "1,64" : "1,64,256")).split(",").map(Number),
-    operations: values.operations.split(",") as Operation[],
+    workloads: workloadsOf(
+      values.suite,
+      values.operations,
+      values["in-flight"] ?? (quick ? "1,64" : undefined),
+    ),
     repeats: Number(values.repeats ?? (quick ? 1 : 3)),
     seconds: Number(values.seconds ?? (quick ? 2 : 5)),
     warmSeconds: quick ? 1 : 2,
@@ -51,6 +56,25 @@ function options() {
     value: "coracle carries 256 bytes here. ".repeat(8),
     out: values.out ?? (quick || values.only ? undefined : resolve(import.meta.dirname, "RESULTS.md")),
   };
+}
+
+function workloadsOf(
+  suite: string,
+  operations: string | undefined,
+  inFlight: string | undefined,
+): Workload[] {
+  if (!Object.hasOwn(suites, suite))
+    throw new Error(`there is no suite ${suite}: ${Object.keys(suites).join(", ")}`);
+  const loads = inFlight?.split(",").map(Number);
+  return suites[suite as SuiteName]
+    .filter(({ operation }) => operations === undefined || operations.split(",").includes(operation))
+    .map((workload) => ({ ...workload, inFlight: loads ?? workload.inFlight }));
+}
+
+/** Each face once, in the order of the pairs. */
+function facesOf(workload: Workload, systems: ReadonlyMap<SystemName, System>): Face[] {
+  const rows = new Set(workload.pairs.flatMap(({ ours, theirs }) => [ours, theirs]));
+  return [...rows].filter((face) => systems.has(face.system));
 }
 
 async function main(): Promise<void> {
@@ -61,14 +85,16 @@ async function main(): Promise<void> {
     console.log(`starting three ${name} members`);
     systems.set(name, name === "coracle" ? await startCoracle() : await startEtcd(join(folder, "etcd")));
   }
-  const rows: Face[] = Object.values(faces).filter((face) => systems.has(face.system));
   for (const system of systems.values()) await fill(system, chosen.keys, chosen.value);
-  for (const face of rows) await probe(systemOf(systems, face), face);
+  const used = new Set(chosen.workloads.flatMap((workload) => facesOf(workload, systems)));
+  for (const face of used) await probe(systemOf(systems, face), face);
 
   const measurements: Measurement[] = [];
   for (let repeat = 1; repeat <= chosen.repeats; repeat++) {
-    for (const operation of chosen.operations) {
-      for (const inFlight of chosen.inFlight) {
+    for (const workload of chosen.workloads) {
+      const { operation } = workload;
+      const rows = facesOf(workload, systems);
+      for (const inFlight of workload.inFlight) {
         // Every other round in reverse, so that nobody always goes first.
         for (const face of repeat % 2 === 1 ? rows : rows.toReversed()) {
           const system = systemOf(systems, face);
@@ -76,12 +102,7 @@ async function main(): Promise<void> {
           const fixed = { system, warmSeconds, seconds, keys, value, folder };
           const one = await measure({ ...fixed, face, operation, inFlight });
           measurements.push(one);
-          console.log(
-            `${repeat}/${chosen.repeats} ${operation} ${String(inFlight).padStart(3)}  ` +
-              `${face.name.padEnd(15)} ${face.tool.padEnd(7)} ${one.perSecond.toFixed(0).padStart(7)}/s  ` +
-              `p50 ${one.p50Ms.toFixed(2)} ms  p99 ${one.p99Ms.toFixed(2)} ms  ` +
-              `cpu ${one.cpuMicroseconds.toFixed(0)} us  rss ${one.memory.residentMiB.toFixed(0)} MiB`,
-          );
+          console.log(lineOf(`${repeat}/${chosen.repeats}`, one));
         }
       }
     }
@@ -105,6 +126,14 @@ async function main(): Promise<void> {
   console.log(`\n${text}`);
   if (chosen.out !== undefined) writeFileSync(chosen.out, text);
   process.exit(0);
+}
+
+function lineOf(round: string, { operation, inFlight, face, ...one }: Measurement): string {
+  return (
+    `${round} ${operation} ${String(inFlight).padStart(4)}  ${face.name.padEnd(15)} ${face.tool.padEnd(7)} ` +
+    `${one.perSecond.toFixed(0).padStart(7)}/s  p50 ${one.p50Ms.toFixed(2)} ms  p99 ${one.p99Ms.toFixed(2)} ms  ` +
+    `cpu ${one.cpuMicroseconds.toFixed(0)} us  rss ${one.memory.residentMiB.toFixed(0)} MiB`
+  );
 }
 
 function systemOf(systems: ReadonlyMap<SystemName, System>, face: Face): System {

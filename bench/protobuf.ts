@@ -14,11 +14,15 @@ function varint(value: number): number[] {
   return bytes;
 }
 
-/** A message of length-delimited fields, by field number. */
-export function message(fields: Readonly<Record<number, Uint8Array>>): Uint8Array {
+/** A message of numbers and length-delimited fields, by field number. */
+export function message(fields: Readonly<Record<number, Uint8Array | number>>): Uint8Array {
   const bytes: number[] = [];
   for (const [number, value] of Object.entries(fields)) {
-    bytes.push(...varint(Number(number) * 8 + 2), ...varint(value.length), ...value);
+    if (typeof value === "number") bytes.push(...varint(Number(number) * 8), ...varint(value));
+    else {
+      bytes.push(...varint(Number(number) * 8 + 2), ...varint(value.length));
+      for (const byte of value) bytes.push(byte);
+    }
   }
   return Uint8Array.from(bytes);
 }

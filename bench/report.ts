@@ -1,9 +1,10 @@
 import { cpus, release, totalmem } from "node:os";
 import { runToEnd } from "../test/e2e/process.ts";
-import { comparisons, faces } from "./faces.ts";
+import { type Pair, pairs } from "./faces.ts";
 import type { Measurement } from "./measure.ts";
 import type { Start } from "./startup.ts";
 import type { Face, Operation, SystemName } from "./types.ts";
+import type { Workload } from "./workloads.ts";
 
 export interface Results {
   readonly measurements: readonly Measurement[];
@@ -12,8 +13,7 @@ export interface Results {
   readonly repeats: number;
   readonly seconds: number;
   readonly keys: readonly string[];
-  readonly inFlight: readonly number[];
-  readonly operations: readonly Operation[];
+  readonly workloads: readonly Workload[];
 }
 
 /**
@@ -21,14 +21,35 @@ export interface Results {
  * the share of them that is asked for: a machine's speed cancels out, its sum of parts does not.
  */
 const prototypeRatios = [
-  { inFlight: 64, theirs: faces.grpcH2load, ratio: 22_200 / 11_700 },
-  { inFlight: 64, theirs: faces.gatewayH2load, ratio: 22_200 / 6_750 },
-  { inFlight: 64, theirs: faces.gatewayWrk, ratio: 22_200 / 6_750 },
-  { inFlight: 256, theirs: faces.grpcH2load, ratio: 25_500 / 16_900 },
-  { inFlight: 256, theirs: faces.gatewayH2load, ratio: 25_500 / 8_400 },
-  { inFlight: 256, theirs: faces.gatewayWrk, ratio: 25_500 / 8_400 },
+  { inFlight: 64, pair: pairs.grpc, ratio: 22_200 / 11_700 },
+  { inFlight: 64, pair: pairs.gateway, ratio: 22_200 / 6_750 },
+  { inFlight: 64, pair: pairs.wrk, ratio: 22_200 / 6_750 },
+  { inFlight: 256, pair: pairs.grpc, ratio: 25_500 / 16_900 },
+  { inFlight: 256, pair: pairs.gateway, ratio: 25_500 / 8_400 },
+  { inFlight: 256, pair: pairs.wrk, ratio: 25_500 / 8_400 },
 ] as const;
 const shareOfPrototype = 0.8;
+
+type Figure = "perSecond" | "p50Ms" | "p99Ms" | "cpuMicroseconds";
+/** What coracle wants to be against etcd: ratios, at least for throughput, at most for all others. */
+const targets: readonly {
+  readonly operation: Operation;
+  readonly inFlight: number;
+  readonly pair: Pair;
+  readonly figure: Figure;
+  readonly ratio: number;
+}[] = [
+  { operation: "put", inFlight: 64, pair: pairs.grpc, figure: "perSecond", ratio: 2 },
+  { operation: "put", inFlight: 64, pair: pairs.grpc, figure: "p99Ms", ratio: 1 },
+  { operation: "put", inFlight: 256, pair: pairs.grpc, figure: "perSecond", ratio: 2 },
+  { operation: "put", inFlight: 256, pair: pairs.grpc, figure: "p99Ms", ratio: 1 },
+  { operation: "put", inFlight: 64, pair: pairs.gateway, figure: "perSecond", ratio: 4 },
+  { operation: "put", inFlight: 64, pair: pairs.gatewayToGateway, figure: "perSecond", ratio: 4 },
+  { operation: "put", inFlight: 100, pair: pairs.grpcToGrpc, figure: "perSecond", ratio: 1.3 },
+  { operation: "put", inFlight: 1, pair: pairs.grpc, figure: "p50Ms", ratio: 0.6 },
+  { operation: "get", inFlight: 64, pair: pairs.grpc, figure: "perSecond", ratio: 5 },
+  { operation: "put", inFlight: 64, pair: pairs.grpc, figure: "cpuMicroseconds", ratio: 0.6 },
+];
 const startMsMax = 100;
 const idleMiBMax = 80;
 
@@ -52,8 +73,9 @@ export async function renderResults(results: Results): Promise<string> {
       `- Medians of ${repeats} rounds of ${seconds} s, systems in turn, the order reversed every other round. Every request was answered with success, and the store's revision rose by the number of answered puts.`,
       "- CPU is user and system time of the three members together for one request; RSS is their sum after the load.",
     ].join("\n"),
-    ...results.operations.map((operation) => renderTable(results, operation)),
+    ...results.workloads.map((workload) => renderTable(results, workload)),
     renderVerdict(results),
+    renderTargets(results),
     renderStarts(results),
   ];
   return `${sections.join("\n\n")}\n`;
@@ -64,20 +86,18 @@ async function firstWords(program: string, flag: string): Promise<string> {
   return (stdout || stderr).split("\n")[0]?.split(/\s+/).slice(0, 2).join(" ") ?? program;
 }
 
-const titles: Readonly<Record<Operation, string>> = {
-  put: "## PUT",
-  get: "## GET, linearizable",
-};
-
-function renderTable(results: Results, operation: Operation): string {
+function renderTable(
+  results: Results,
+  { operation, title, inFlight: loads, pairs: compared }: Workload,
+): string {
   const lines = [
-    titles[operation],
+    `## ${title}`,
     "",
     "| in flight | tool | who | requests/s | p50 ms | p99 ms | CPU µs | RSS MiB | coracle/etcd: requests/s | p99 | CPU |",
     "|--:|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
   ];
-  for (const inFlight of results.inFlight) {
-    for (const { ours, theirs } of comparisons) {
+  for (const inFlight of loads) {
+    for (const { ours, theirs } of compared) {
       const our = cell(results, ours, operation, inFlight);
       const their = cell(results, theirs, operation, inFlight);
       const ratio = (of: (c: Cell) => number): string =>
@@ -125,22 +145,57 @@ function tableLine(inFlight: number, face: Face, cell: Cell, ratios: readonly st
   return `| ${[inFlight, face.tool, face.name, ...numbers, ...ratios].join(" | ")} |`;
 }
 
-/** The line that the issue asks for: side by side, within 20% of the prototype's ratios or not. */
+/** Side by side: within 20% of the prototype's ratios or not. */
 function renderVerdict(results: Results): string {
   const lines = ["## PUT against the prototype's ratios", ""];
-  for (const { inFlight, theirs, ratio } of prototypeRatios) {
-    const ours = comparisons.find((pair) => pair.theirs === theirs)?.ours;
-    const our = ours && cell(results, ours, "put", inFlight);
-    const their = cell(results, theirs, "put", inFlight);
-    if (our === undefined || their === undefined) continue;
-    const reached = our.perSecond / their.perSecond;
+  for (const { inFlight, pair, ratio } of prototypeRatios) {
+    const reached = ratioOf(results, pair, "put", inFlight, "perSecond");
+    if (reached === undefined) continue;
     const asked = ratio * shareOfPrototype;
     lines.push(
-      `- ${inFlight} in flight against ${theirs.name} (${theirs.tool}, ${theirs.variedKeys ? "varied keys" : "one key"}): ${reached.toFixed(2)}x; the prototype had ${ratio.toFixed(2)}x, ` +
+      `- ${inFlight} in flight against ${pairName(pair)}: ${reached.toFixed(2)}x; the prototype had ${ratio.toFixed(2)}x, ` +
         `within 20% is ${asked.toFixed(2)}x: ${reached >= asked ? "reached" : "**missed**"}`,
     );
   }
   return lines.length === 2 ? "" : lines.join("\n");
+}
+
+const figureNames: Readonly<Record<Figure, string>> = {
+  perSecond: "requests/s",
+  p50Ms: "p50",
+  p99Ms: "p99",
+  cpuMicroseconds: "CPU a request",
+};
+
+function renderTargets(results: Results): string {
+  const lines = ["## Targets", ""];
+  for (const { operation, inFlight, pair, figure, ratio } of targets) {
+    const reached = ratioOf(results, pair, operation, inFlight, figure);
+    if (reached === undefined) continue;
+    const more = figure === "perSecond";
+    const met = more ? reached >= ratio : reached <= ratio;
+    lines.push(
+      `- ${operation}, ${inFlight} in flight, ${pair.ours.name} against ${pairName(pair)}, ${figureNames[figure]}: ` +
+        `${reached.toFixed(2)}x, wanted ${more ? "at least" : "at most"} ${ratio}x: ${met ? "reached" : "**missed**"}`,
+    );
+  }
+  return lines.length === 2 ? "" : lines.join("\n");
+}
+
+function pairName({ theirs }: Pair): string {
+  return `${theirs.name} (${theirs.tool}, ${theirs.variedKeys ? "varied keys" : "one key"})`;
+}
+
+function ratioOf(
+  results: Results,
+  { ours, theirs }: Pair,
+  operation: Operation,
+  inFlight: number,
+  figure: Figure,
+): number | undefined {
+  const our = cell(results, ours, operation, inFlight);
+  const their = cell(results, theirs, operation, inFlight);
+  return our === undefined || their === undefined ? undefined : our[figure] / their[figure];
 }
 
 function renderStarts(results: Results): string {

@@ -17,13 +17,14 @@ export interface Start {
 
 /** Starts a lone member on an empty folder and asks it again and again until it serves. */
 export async function measureStart(system: SystemName, folder: string, round: number): Promise<Start> {
-  const [client = 0, peer = 0] = await freePorts(2);
+  const [client = 0, peer = 0, grpc = 0] = await freePorts(3);
   const data = join(folder, `lone-${system}-${round}`);
   const command =
     system === "coracle"
       ? [
           ...[...coracleCommand(), "serve", "--name", "lone", "--data-dir", data],
           ...["--listen-client", `127.0.0.1:${client}`, "--listen-peer", `127.0.0.1:${peer}`],
+          ...["--listen-grpc", `127.0.0.1:${grpc}`],
         ]
       : [
           ...[etcdBinary, "--name", "lone", "--data-dir", data, "--logger", "zap", "--log-level", "error"],

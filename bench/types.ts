@@ -1,5 +1,16 @@
-/** What the load does to the store. A new workload is a new row here and in `workloads.ts`. */
-export type Operation = "put" | "get";
+/** What one request of a load does to the store. */
+export type Operation =
+  | "put"
+  /** A put of 16 KiB. */
+  | "put-16k"
+  | "get"
+  | "get-serializable"
+  /** Nine linearizable gets and one put. */
+  | "mix"
+  /** The first 1,000 keys. */
+  | "range"
+  /** Compares a key's version, then puts it. */
+  | "txn";
 
 /** How a request of one face looks, so that either load tool can send it. */
 export interface WireRequest {
@@ -20,7 +31,8 @@ export interface Face {
   readonly protocol: "http/1.1" | "grpc";
   /** Whether every request names another of the filled keys; else all name the same. */
   readonly variedKeys: boolean;
-  request(operation: Operation, key: string, value: string): WireRequest;
+  /** `mix` never comes here: the load makes it of puts and gets. */
+  request(operation: Exclude<Operation, "mix">, key: string, value: string): WireRequest;
 }
 
 /** Three running members of one system. */
@@ -33,7 +45,12 @@ export interface System {
   /** The store-wide revision: every applied put raises it by one. */
   revision(): Promise<number>;
   put(key: string, value: string): Promise<void>;
-  /** Proves that the face's requests do what they should: a put is read back, by decoded answers. */
+  /** Ends a member with SIGKILL. */
+  killLeader(): Promise<void>;
+  /** Starts members that do not run, and waits until all serve. */
+  restart(): Promise<void>;
+  /** Ends all members with SIGTERM; `restart` begins them again. */
+  stopAll(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -59,4 +76,5 @@ export interface LoadResult {
   readonly seconds: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
+  readonly p999Ms: number;
 }
