@@ -43,8 +43,8 @@ describe("ports and names", () => {
       first.map((member) => member.name),
       ["n1", "n2", "n3"],
     );
-    const ports = first.flatMap((member) => [member.clientPort, member.peerPort]);
-    assert.equal(new Set(ports).size, 6);
+    const ports = first.flatMap((member) => [member.clientPort, member.peerPort, member.grpcPort]);
+    assert.equal(new Set(ports).size, 9);
     assert.ok(ports.every((port) => port >= portBase));
     assert.deepEqual(await planMembers({ dataDir: folder, members: 3 }), first);
     assert.deepEqual(await planMembers({ dataDir: folder, members: 3, portBase }), first);

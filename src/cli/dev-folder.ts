@@ -12,6 +12,7 @@ export interface DevMember {
   readonly folder: string;
   readonly clientPort: number;
   readonly peerPort: number;
+  readonly grpcPort: number;
 }
 
 const stateFile = "dev.json";
@@ -20,12 +21,19 @@ const stateSchema = v.object({
   /** What was asked for; the ports themselves may be later ones. */
   portBase: v.optional(port),
   members: v.pipe(
-    v.array(v.object({ name: v.pipe(v.string(), v.regex(/^n\d$/)), clientPort: port, peerPort: port })),
+    v.array(
+      v.object({
+        name: v.pipe(v.string(), v.regex(/^n\d$/)),
+        clientPort: port,
+        peerPort: port,
+        grpcPort: port,
+      }),
+    ),
     v.minLength(1),
   ),
 });
 
-/** Client ports by default; the peer port is the next one. */
+/** Client ports by default; the next one is the peer port, the one behind it for gRPC. */
 const usualPorts = [2379, 22_379, 32_379, 42_379, 52_379] as const;
 /** Distance of two members from `--port-base` on, and of two attempts. */
 const portStep = 10;
@@ -60,7 +68,7 @@ export async function planMembers(plan: DevPlan): Promise<DevMember[]> {
     );
   }
   const members = known.map((member) => ({ ...member, folder: join(plan.dataDir, member.name) }));
-  for (const taken of members.flatMap((member) => [member.clientPort, member.peerPort])) {
+  for (const taken of members.flatMap(portsOf)) {
     if (await isFree(taken)) continue;
     throw new CommandFailure(
       exitCodes.failed,
@@ -75,12 +83,13 @@ async function newMembers(plan: DevPlan, path: string): Promise<DevMember[]> {
   let from = plan.portBase ?? 0;
   for (let index = 0; index < plan.members; index++) {
     if (plan.portBase === undefined) from = usualPorts[index] ?? 0;
-    const clientPort = await freePair(from);
+    const clientPort = await freePorts(from);
     from = clientPort + portStep;
     const name = `n${index + 1}`;
-    members.push({ name, folder: join(plan.dataDir, name), clientPort, peerPort: clientPort + 1 });
+    const ports = { clientPort, peerPort: clientPort + 1, grpcPort: clientPort + 2 };
+    members.push({ name, folder: join(plan.dataDir, name), ...ports });
   }
-  const state = members.map(({ name, clientPort, peerPort }) => ({ name, clientPort, peerPort }));
+  const state = members.map(({ folder, ...kept }) => kept);
   try {
     mkdirSync(plan.dataDir, { recursive: true });
     writeFileSync(path, `${JSON.stringify({ portBase: plan.portBase, members: state }, null, 2)}\n`);
@@ -104,16 +113,21 @@ function readState(path: string) {
   }
 }
 
-/** A port that is free together with the one after it, at `from` or a few steps behind. */
-async function freePair(from: number): Promise<number> {
+function portsOf({ clientPort, peerPort, grpcPort }: Omit<DevMember, "name" | "folder">): number[] {
+  return [clientPort, peerPort, grpcPort];
+}
+
+/** A port that is free together with the two after it, at `from` or a few steps behind. */
+async function freePorts(from: number): Promise<number> {
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     const candidate = from + attempt * portStep;
-    if (candidate + 1 > 65_535) break;
-    if ((await isFree(candidate)) && (await isFree(candidate + 1))) return candidate;
+    if (candidate + 2 > 65_535) break;
+    const free = await Promise.all([candidate, candidate + 1, candidate + 2].map(isFree));
+    if (free.every(Boolean)) return candidate;
   }
   throw new CommandFailure(
     exitCodes.failed,
-    `There are no two free ports from ${from} on; choose others with --port-base.`,
+    `There are no three free ports from ${from} on; choose others with --port-base.`,
   );
 }
 

@@ -68,6 +68,7 @@ function serveArguments({ member, all, logLevel }: MemberProcessOptions): string
   return [
     ...["serve", "--name", member.name, "--data-dir", member.folder],
     ...["--listen-client", `127.0.0.1:${member.clientPort}`, "--listen-peer", `127.0.0.1:${member.peerPort}`],
+    ...["--listen-grpc", `127.0.0.1:${member.grpcPort}`],
     ...["--initial-cluster", initial, "--log-format", "pretty", "--log-level", logLevel],
   ];
 }

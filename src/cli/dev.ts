@@ -120,7 +120,7 @@ function welcome(members: readonly DevMember[]): string {
   const count = members.length === 1 ? "1 member" : `${members.length} members`;
   return `
 The cluster is ready, ${count}:
-${members.map((member, index) => `  ${member.name}  ${urls[index]}`).join("\n")}
+${members.map((member, index) => `  ${member.name}  ${urls[index]}  gRPC 127.0.0.1:${member.grpcPort}`).join("\n")}
 Try it:
   curl -X PUT ${url(0)}/v1/kv/greeting -d hello
   curl ${url(1)}/v1/kv/greeting

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { getLogger } from "@logtape/logtape";
 import { Registry } from "prom-client";
 import { createApp } from "../api/app.ts";
@@ -9,6 +10,7 @@ import { randomId, seededRandom } from "../base/prng.ts";
 import { isLoopbackHost } from "../config/address.ts";
 import type { ServeConfig } from "../config/serve-config.ts";
 import { type BootstrapDesk, bootstrapRequests } from "../discovery/bootstrap-desk.ts";
+import { GrpcServer } from "../grpc/server.ts";
 import type { StateMachine } from "../kv/state-machine.ts";
 import { diskGuard } from "../node/disk-guard.ts";
 import { createNodeMetrics, latencyHistogram } from "../node/metrics.ts";
@@ -37,9 +39,13 @@ import {
   openDesk,
   openState,
   removeUnusedState,
+  selfOf,
 } from "./member-start.ts";
 
 const log = getLogger(["coracle", "start"]);
+
+/** etcd's: a request may be longer than its value by 512 KiB. */
+const grpcOverheadBytes = 512 * 1024;
 
 /** How soon a change of addresses is told again when that did not succeed. */
 const tellAgainMs = 1000;
@@ -69,6 +75,7 @@ export class MemberProcess {
   readonly #onEnd: (reason: EndReason) => void;
   readonly #startedAtMs = Date.now();
   #http: HttpServer | undefined;
+  #grpc: GrpcServer | undefined;
   #peers: PeerNetwork | undefined;
   #desk: BootstrapDesk | undefined;
   #log: SqliteLogStore | undefined;
@@ -96,6 +103,7 @@ export class MemberProcess {
       fetch: (request) => this.#answer(request),
       onError: (error) => log.error("A request failed: {error}", { error }),
     });
+    await this.#listenGrpc();
     const peers = this.#createPeers();
     await peers.listen();
     const { identity, logStore, files, state } = await this.#open(peers);
@@ -124,9 +132,11 @@ export class MemberProcess {
   /** Hands leadership over, answers what is in flight, closes everything. Safe at any moment of a start. */
   async stop(): Promise<void> {
     this.#stopping.abort();
+    const { stopGraceMs } = this.#config;
     this.#http?.beginStop();
-    await this.#node?.stop(this.#config.stopGraceMs);
-    await this.#http?.stop(this.#config.stopGraceMs);
+    this.#grpc?.beginStop();
+    await this.#node?.stop(stopGraceMs);
+    await Promise.all([this.#http?.stop(stopGraceMs), this.#grpc?.stop(stopGraceMs)]);
     await this.#peers?.close();
     (this.#node?.state ?? this.#state)?.close();
     await this.#files?.close();
@@ -136,6 +146,13 @@ export class MemberProcess {
 
   async leave(): Promise<void> {
     await this.#node?.cluster.leave();
+  }
+
+  async #listenGrpc(): Promise<void> {
+    const { listenGrpc, valueBytesMax } = this.#config;
+    if (listenGrpc === undefined) return;
+    this.#grpc = new GrpcServer({ ...listenGrpc, receiveBytesMax: valueBytesMax + grpcOverheadBytes });
+    await this.#grpc.listen();
   }
 
   /** Opens the data folder; without data, finds the cluster first and makes it. */
@@ -275,8 +292,9 @@ export class MemberProcess {
 
   #announce(): void {
     const { host, port } = this.#http ?? { host: "", port: 0 };
-    log.info("Serving clients at {url}, members at {peer}.", {
+    log.info("Serving clients at {url}, etcd's gRPC clients at {grpc}, members at {peer}.", {
       url: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
+      grpc: this.#config.advertiseGrpc ?? "no address",
       peer: this.#config.advertisePeer,
     });
   }
@@ -289,13 +307,15 @@ export class MemberProcess {
 
   /** After a restart with other addresses, the others learn them from the log. */
   async #tellAddresses(node: Node, identity: Identity): Promise<void> {
-    const { advertisePeer: peerAddress, advertiseClient } = this.#config;
+    const { peerAddress, clientUrls, grpcUrls } = selfOf(this.#config);
+    const told = { peerAddress, clientUrls, grpcUrls };
     while (!this.#stopping.signal.aborted) {
       const known = node.cluster.members().find(({ id }) => id === identity.memberId);
       if (known === undefined) return;
-      if (known.peerAddress === peerAddress && known.clientUrls.join() === advertiseClient) return;
+      const current = { ...known, ...told };
+      if (isDeepStrictEqual(known, current)) return;
       try {
-        await node.cluster.updateMember({ ...known, peerAddress, clientUrls: [advertiseClient] });
+        await node.cluster.updateMember(current);
       } catch (error) {
         log.warn("The new addresses of this member could not be told to the cluster yet: {reason}", {
           reason: messageOf(error),

@@ -45,7 +45,7 @@ export function selfOf(config: ServeConfig): JoinRequest {
     name: config.name,
     peerAddress: config.advertisePeer,
     clientUrls: [config.advertiseClient],
-    grpcUrls: [],
+    grpcUrls: config.advertiseGrpc === undefined ? [] : [config.advertiseGrpc],
   };
 }
 

@@ -43,6 +43,9 @@ describe("defaults", () => {
     assert.deepEqual(config.listenClient, { host: "127.0.0.1", port: 2379 });
     assert.equal(config.advertiseClient, "http://127.0.0.1:2379");
     assert.equal(config.advertisePeer, "127.0.0.1:2380");
+    assert.deepEqual(config.listenGrpc, { host: "127.0.0.1", port: 2381 });
+    assert.equal(config.advertiseGrpc, "http://127.0.0.1:2381");
+    assert.deepEqual(load({ flags: { "listen-grpc": "off" } }).listenGrpc, undefined);
     assert.equal(config.bootstrap, true);
     assert.equal(config.logBytesMax, 256 * 1024 * 1024);
     assert.equal(config.valueBytesMax, 1_572_864);
@@ -190,6 +193,26 @@ describe("refusals name the place, the value and the remedy", () => {
     ["other address", { flags: { "initial-cluster": ["n1=a:1"], "advertise-peer": "b:1" } }, /must be equal/],
     ["no token", { flags: { "initial-cluster": ["n1=10.0.0.1:1"] } }, /needs a join token/],
     ["joining itself", { flags: { join: ["127.0.0.1"] } }, /only this member itself/],
+    [
+      "gRPC at a port that is taken",
+      { flags: { "listen-grpc": "127.0.0.1:2379" } },
+      /^--listen-client and --listen-grpc are both 127\.0\.0\.1:2379;/,
+    ],
+    [
+      "gRPC beyond loopback",
+      { flags: { "listen-grpc": "10.0.0.1" } },
+      /--listen-grpc 10\.0\.0\.1:2381 can be reached.*--insecure/,
+    ],
+    [
+      "gRPC on a wildcard",
+      { flags: { "listen-grpc": "0.0.0.0:2381", insecure: "true" } },
+      /--advertise-grpc http:\/\/HOST:2381/,
+    ],
+    [
+      "gRPC off but told",
+      { flags: { "listen-grpc": "off", "advertise-grpc": "http://n1:2381" } },
+      /^--advertise-grpc has a meaning only with --listen-grpc/,
+    ],
     ["one port for both", { flags: { "listen-peer": "127.0.0.1:2379" } }, /need a port each/],
     [
       "a slip",

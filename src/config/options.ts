@@ -1,10 +1,10 @@
 import * as v from "valibot";
 import { limits } from "../base/limits.ts";
-import { formatAddress, parseAddress } from "../wire/address.ts";
+import { type Address, formatAddress, parseAddress } from "../wire/address.ts";
 import * as value from "./values.ts";
 
 /** Ports by default. */
-export const defaultPorts = { client: 2379, peer: 2380 } as const;
+export const defaultPorts = { client: 2379, peer: 2380, grpc: 2381 } as const;
 
 /** The largest value a member can be told to accept: it and its frame must fit into one peer message. */
 const valueBytesCeiling = limits.frameBytesMax / 2;
@@ -47,6 +47,11 @@ function parseClientUrl(text: string): string {
     throw new Error("it must be a URL without a path, such as http://10.0.0.1:2379");
   }
   return url.origin;
+}
+
+/** An address, or the word that says: none. */
+function parseGrpcAddress(text: string): Address | "off" {
+  return text === "off" ? text : parseAddress(text, defaultPorts.grpc);
 }
 
 function parseInitialMember(text: string) {
@@ -101,6 +106,15 @@ export const serveOptions = {
     default: "127.0.0.1:2380",
     example: "10.0.0.1:2380",
   },
+  listenGrpc: {
+    name: "listen-grpc",
+    argument: "<host:port>",
+    group: "Addresses",
+    schema: value.parsed(parseGrpcAddress),
+    description: "Where etcd's gRPC clients connect; off for nowhere.",
+    default: "127.0.0.1:2381",
+    example: "10.0.0.1:2381",
+  },
   advertiseClient: {
     name: "advertise-client",
     argument: "<url>",
@@ -109,6 +123,15 @@ export const serveOptions = {
     description: "URL at which clients reach this member.",
     defaultText: "from --listen-client",
     example: "http://node1.example.net:2379",
+  },
+  advertiseGrpc: {
+    name: "advertise-grpc",
+    argument: "<url>",
+    group: "Addresses",
+    schema: value.parsed(parseClientUrl),
+    description: "URL at which etcd's gRPC clients reach this member.",
+    defaultText: "from --listen-grpc",
+    example: "http://node1.example.net:2381",
   },
   advertisePeer: {
     name: "advertise-peer",

@@ -21,6 +21,9 @@ export interface ServeConfig {
   /** `http://host:port`. */
   readonly advertiseClient: string;
   readonly advertisePeer: string;
+  /** Absent without gRPC, as is its URL. */
+  readonly listenGrpc?: Address;
+  readonly advertiseGrpc?: string;
   readonly insecure: boolean;
   /** Begin a new cluster of one: asked for, or no other way to start was given. Ignored once there is data. */
   readonly bootstrap: boolean;
@@ -66,8 +69,9 @@ export function loadServeConfig(sources: ConfigSources): ServeConfig {
     dataDir: settings.dataDir ?? `./${name}.coracle`,
     listenClient: settings.listenClient,
     listenPeer: settings.listenPeer,
-    advertiseClient: clientUrlFor(settings),
+    advertiseClient: urlFor("client", settings.listenClient, settings.advertiseClient),
     advertisePeer,
+    ...grpcFor(settings),
     insecure: settings.insecure,
     bootstrap: settings.bootstrap || waysToStart(settings).length === 0,
     join: settings.join ?? [],
@@ -158,11 +162,20 @@ function checkTiming(settings: Settings): void {
   }
 }
 
-function clientUrlFor(settings: Settings): string {
-  const { listenClient, advertiseClient } = settings;
-  const url = advertiseClient ?? `http://${formatAddress(listenClient)}`;
+type Side = "client" | "peer" | "grpc";
+
+function urlFor(side: Side, listen: Address, advertise: string | undefined): string {
+  const url = advertise ?? `http://${formatAddress(listen)}`;
   if (!isWildcardHost(new URL(url).hostname.replace(/^\[|\]$/g, ""))) return url;
-  throw advertiseMissing(advertiseClient === undefined, "client", formatAddress(listenClient), url);
+  throw advertiseMissing(advertise === undefined, side, formatAddress(listen), url);
+}
+
+function grpcFor({ listenGrpc, advertiseGrpc }: Settings): Pick<ServeConfig, "listenGrpc" | "advertiseGrpc"> {
+  if (listenGrpc !== "off") return { listenGrpc, advertiseGrpc: urlFor("grpc", listenGrpc, advertiseGrpc) };
+  if (advertiseGrpc === undefined) return {};
+  throw invalid(
+    "--advertise-grpc has a meaning only with --listen-grpc, which is off; leave one of them out.",
+  );
 }
 
 function peerAddressFor(settings: Settings, name: string): string {
@@ -177,8 +190,8 @@ function peerAddressFor(settings: Settings, name: string): string {
   );
 }
 
-function advertiseMissing(derived: boolean, side: "client" | "peer", listen: string, advertised: string) {
-  const example = side === "client" ? "http://HOST:2379" : "HOST:2380";
+function advertiseMissing(derived: boolean, side: Side, listen: string, advertised: string) {
+  const example = { client: "http://HOST:2379", peer: "HOST:2380", grpc: "http://HOST:2381" }[side];
   return invalid(
     derived
       ? `--listen-${side} ${listen} is every address of this machine; say by --advertise-${side} ${example} which one others are to use.`
@@ -213,18 +226,34 @@ function checkInitialCluster(config: ServeConfig): void {
       `--join names only this member itself (${config.advertisePeer}); name another member of the cluster.`,
     );
   }
-  if (formatAddress(config.listenClient) === formatAddress(config.listenPeer)) {
-    throw invalid(
-      `--listen-client and --listen-peer are both ${formatAddress(config.listenPeer)}; they need a port each.`,
-    );
+  checkPorts(config);
+}
+
+/** Every address that is listened on, by its flag. */
+function listening({
+  listenClient,
+  listenPeer,
+  listenGrpc,
+}: ServeConfig): [flag: string, address: Address][] {
+  const always: [string, Address][] = [
+    ["--listen-client", listenClient],
+    ["--listen-peer", listenPeer],
+  ];
+  return listenGrpc === undefined ? always : [...always, ["--listen-grpc", listenGrpc]];
+}
+
+function checkPorts(config: ServeConfig): void {
+  const taken = new Map<string, string>();
+  for (const [flag, address] of listening(config)) {
+    const text = formatAddress(address);
+    const other = taken.get(text);
+    if (other !== undefined) throw invalid(`${other} and ${flag} are both ${text}; they need a port each.`);
+    taken.set(text, flag);
   }
 }
 
 function checkExposure(config: ServeConfig): void {
-  for (const [flag, address] of [
-    ["--listen-client", config.listenClient],
-    ["--listen-peer", config.listenPeer],
-  ] as const) {
+  for (const [flag, address] of listening(config)) {
     if (!config.insecure && !isLoopbackHost(address.host)) {
       throw invalid(
         `${flag} ${formatAddress(address)} can be reached from other machines without TLS; add --insecure if that network is trusted.`,

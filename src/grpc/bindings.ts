@@ -5,6 +5,7 @@ import type {
   handleUnaryCall,
   MethodDefinition,
   ServerDuplexStream,
+  ServerUnaryCall,
   ServerWritableStream,
   ServiceDefinition,
   UntypedServiceImplementation,
@@ -36,14 +37,18 @@ export interface Binding {
 }
 
 /** A service of the generated schema with its handlers, in the words of grpc-js. */
-export function bind<S extends DescService>(service: S, handlers: HandlersOf<S>, host: CallHost): Binding {
+export function bind<S extends DescService>(
+  service: S,
+  handlers: () => HandlersOf<S>,
+  host: CallHost,
+): Binding {
   const definition: Record<string, MethodDefinition<unknown, unknown>> = {};
   const implementation: UntypedServiceImplementation = {};
   for (const method of service.methods) {
-    const handler: unknown = Reflect.get(handlers, method.localName);
     definition[method.localName] = definitionOf(service, method, host);
     // The type of `handlers` says that each method has the handler of its kind.
-    implementation[method.localName] = implement(method, handler as AnyHandler, host);
+    const handler = () => Reflect.get(handlers(), method.localName) as AnyHandler;
+    implementation[method.localName] = implement(method, handler, host);
   }
   return { definition, implementation };
 }
@@ -69,29 +74,34 @@ function definitionOf(
   };
 }
 
-function implement(method: DescMethod, handler: AnyHandler, host: CallHost) {
+function implement(method: DescMethod, handler: () => AnyHandler, host: CallHost) {
   const path = `${method.parent.typeName}/${method.name}`;
-  if (method.methodKind === "unary") return unary(handler as Unary, path);
-  if (method.methodKind === "server_streaming") return serverStream(handler as ServerStream, path, host);
-  return bidi(handler as Bidi, path, host);
+  if (method.methodKind === "unary") return unary(handler as () => Unary, path);
+  if (method.methodKind === "server_streaming")
+    return serverStream(handler as () => ServerStream, path, host);
+  return bidi(handler as () => Bidi, path, host);
 }
 
-function unary(handler: Unary, path: string): handleUnaryCall<Message | Unreadable, Message> {
+function unary(handler: () => Unary, path: string): handleUnaryCall<Message | Unreadable, Message> {
   return (call, answer) => {
-    const { request } = call;
-    if (request instanceof Unreadable) {
-      answer(serviceError(request.error, path));
-      return;
-    }
-    handler(request, new CallContext(call)).then(
+    answerUnary(call, handler).then(
       (response) => answer(null, response),
       (error) => answer(serviceError(error, path)),
     );
   };
 }
 
+async function answerUnary(
+  call: ServerUnaryCall<Message | Unreadable, Message>,
+  handler: () => Unary,
+): Promise<Message> {
+  const { request } = call;
+  if (request instanceof Unreadable) throw request.error;
+  return handler()(request, new CallContext(call));
+}
+
 function serverStream(
-  handler: ServerStream,
+  handler: () => ServerStream,
   path: string,
   host: CallHost,
 ): handleServerStreamingCall<Message | Unreadable, Message> {
@@ -99,17 +109,17 @@ function serverStream(
     const { request } = call;
     void stream(call, path, host, (context) => {
       if (request instanceof Unreadable) throw request.error;
-      return handler(request, context);
+      return handler()(request, context);
     });
   };
 }
 
 function bidi(
-  handler: Bidi,
+  handler: () => Bidi,
   path: string,
   host: CallHost,
 ): handleBidiStreamingCall<Message | Unreadable, Message> {
-  return (call) => void stream(call, path, host, (context) => handler(requestsOf(call, context), context));
+  return (call) => void stream(call, path, host, (context) => handler()(requestsOf(call, context), context));
 }
 
 type StreamCall = CancellableCall &

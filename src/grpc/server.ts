@@ -1,6 +1,7 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { CoracleError } from "../base/errors.ts";
+import { EtcdError, grpcCodes } from "../etcd/error.ts";
 import { Auth } from "../etcd/gen/auth_pb.ts";
 import { Cluster } from "../etcd/gen/cluster_pb.ts";
 import { Election } from "../etcd/gen/election_pb.ts";
@@ -45,6 +46,7 @@ export class GrpcServer implements CallHost {
   readonly streams = new Set<CallContext>();
   readonly #server: Server;
   readonly #options: GrpcServerOptions;
+  #services: GrpcServices | undefined;
   #port = 0;
   #stopping = false;
 
@@ -60,6 +62,7 @@ export class GrpcServer implements CallHost {
       "grpc.keepalive_timeout_ms": keepAlive.withinMs,
       "grpc.enable_channelz": 0,
     });
+    this.#addServices();
   }
 
   get port(): number {
@@ -81,25 +84,40 @@ export class GrpcServer implements CallHost {
   }
 
   /** From now on calls are answered. */
-  serve({ etcd, ready }: GrpcServices): void {
-    const add = <S extends DescService>(service: S, handlers: HandlersOf<S>): void => {
+  serve(services: GrpcServices): void {
+    this.#services = services;
+  }
+
+  #running(): GrpcServices {
+    if (this.#services !== undefined) return this.#services;
+    throw new EtcdError(
+      grpcCodes.unavailable,
+      "etcdserver: the member is starting and has not found its cluster yet",
+    );
+  }
+
+  #addServices(): void {
+    const add = <S extends DescService>(service: S, handlers: () => HandlersOf<S>): void => {
       const { definition, implementation } = bind(service, handlers, this);
       this.#server.addService(definition, implementation);
     };
-    add(KV, etcd.kv);
-    add(Watch, etcd.watch);
-    add(Lease, etcd.lease);
-    add(Cluster, etcd.cluster);
-    add(Maintenance, etcd.maintenance);
-    add(Auth, etcd.auth);
-    add(Lock, etcd.lock);
-    add(Election, etcd.election);
+    const etcd = () => this.#running().etcd;
+    add(KV, () => etcd().kv);
+    add(Watch, () => etcd().watch);
+    add(Lease, () => etcd().lease);
+    add(Cluster, () => etcd().cluster);
+    add(Maintenance, () => etcd().maintenance);
+    add(Auth, () => etcd().auth);
+    add(Lock, () => etcd().lock);
+    add(Election, () => etcd().election);
     const services = [KV, Watch, Lease, Cluster, Maintenance, Auth, Lock, Election, Health];
     const names = new Set(services.map(({ typeName }) => typeName));
-    add(Health, healthHandlers({ services: names, ready, pollMs: healthPollMs }));
+    const ready = (): boolean => !this.#stopping && (this.#services?.ready() ?? false);
+    const health = healthHandlers({ services: names, ready, pollMs: healthPollMs });
+    add(Health, () => health);
     const reflection = reflectionHandlers([...services, ServerReflection, ServerReflectionAlpha]);
-    add(ServerReflection, reflection.v1);
-    add(ServerReflectionAlpha, reflection.v1alpha);
+    add(ServerReflection, () => reflection.v1);
+    add(ServerReflectionAlpha, () => reflection.v1alpha);
   }
 
   /** Ends the streams, whose clients then go to another member. */

@@ -27,7 +27,7 @@ export async function badCommands(report: Report, folder: string): Promise<void>
   const file = join(folder, "a-file");
   writeFileSync(file, "not a folder");
   const client = ["--listen-client", `127.0.0.1:${clientPort}`];
-  const peer = ["--listen-peer", `127.0.0.1:${peerPort}`];
+  const peer = ["--listen-peer", `127.0.0.1:${peerPort}`, "--listen-grpc", "off"];
   const serve = ["serve", "--name", "wrong", "--data-dir", data];
   const cases: readonly Case[] = [
     { what: "a wrong flag", args: [...serve, ...client, ...peer, "--no-such-flag"], names: /--no-such-flag/ },

@@ -34,6 +34,8 @@ export interface MemberPlan {
   readonly folder: string;
   readonly clientPort: number;
   readonly peerPort: number;
+  /** 0 without gRPC. */
+  readonly grpcPort: number;
   /** Flags behind the ones that every member gets. */
   readonly flags: readonly string[];
 }
@@ -66,6 +68,10 @@ export class Member {
   get endpoint(): string {
     return `127.0.0.1:${this.plan.clientPort}`;
   }
+  /** `host:port` for etcd's gRPC clients. */
+  get grpcEndpoint(): string {
+    return `127.0.0.1:${this.plan.grpcPort}`;
+  }
   get peerAddress(): string {
     return `127.0.0.1:${this.plan.peerPort}`;
   }
@@ -86,6 +92,7 @@ export class Member {
         ...this.#command,
         ...["serve", "--name", name, "--data-dir", folder],
         ...["--listen-client", this.endpoint, "--listen-peer", this.peerAddress],
+        ...["--listen-grpc", this.plan.grpcPort === 0 ? "off" : this.grpcEndpoint],
         ...flags,
         ...extraFlags,
       ],
@@ -147,11 +154,12 @@ export class Cluster {
   /** Starts n1..nN from a static list and waits until all are ready. */
   static async start(options: ClusterOptions, count = 3): Promise<Cluster> {
     const cluster = new Cluster(options);
-    const ports = await freePorts(count * 2);
+    const ports = await freePorts(count * 3);
     const names = Array.from({ length: count }, (_, i) => `n${i + 1}`);
-    const list = names.map((name, i) => `${name}=127.0.0.1:${ports[i * 2 + 1]}`).join(",");
+    const list = names.map((name, i) => `${name}=127.0.0.1:${ports[i * 3 + 1]}`).join(",");
     names.forEach((name, i) => {
-      cluster.add(name, ports[i * 2] ?? 0, ports[i * 2 + 1] ?? 0, ["--initial-cluster", list]);
+      const [client = 0, peer = 0, grpc = 0] = ports.slice(i * 3, i * 3 + 3);
+      cluster.add(name, client, peer, ["--initial-cluster", list], grpc);
     });
     for (const member of cluster.members) member.start();
     await cluster.ready().catch((error: unknown) => {
@@ -162,12 +170,13 @@ export class Cluster {
   }
 
   /** Plans a member; it is started by the caller. */
-  add(name: string, clientPort: number, peerPort: number, flags: readonly string[]): Member {
+  add(name: string, clientPort: number, peerPort: number, flags: readonly string[], grpcPort = 0): Member {
     const plan: MemberPlan = {
       name,
       folder: join(this.folder, name),
       clientPort,
       peerPort,
+      grpcPort,
       flags: [...flags, ...(this.#options.flags ?? [])],
     };
     const member = new Member(plan, this.#command, join(this.folder, "logs"));
@@ -177,11 +186,11 @@ export class Cluster {
 
   /** Plans a member that joins the ones there are now. */
   async addJoining(name: string): Promise<Member> {
-    const [clientPort = 0, peerPort = 0] = await freePorts(2);
+    const [clientPort = 0, peerPort = 0, grpcPort = 0] = await freePorts(3);
     const peers = this.members.map((member) => member.peerAddress).join(",");
     const token = join(this.members[0]?.plan.folder ?? "", "token");
     const tokenFlags = existsSync(token) ? ["--token-file", token] : [];
-    return this.add(name, clientPort, peerPort, ["--join", peers, ...tokenFlags]);
+    return this.add(name, clientPort, peerPort, ["--join", peers, ...tokenFlags], grpcPort);
   }
 
   get endpoints(): string[] {
