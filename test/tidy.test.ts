@@ -72,7 +72,7 @@ function matches(among: readonly TextFile[], pattern: RegExp, code = true): stri
 const tiers: readonly (readonly string[])[] = [
   ["base"],
   ["raft", "kv"],
-  ["wire"],
+  ["wire", "watch"],
   ["storage", "peer", "discovery", "config"],
   ["concurrency"],
   ["etcd"],
@@ -82,10 +82,11 @@ const tiers: readonly (readonly string[])[] = [
 ];
 /** Stands beside the tiers: imports `base`, and only these rooms must not import it. */
 const platformRoom = "runtime";
-const platformFree = new Set(["base", "raft", "kv", "wire"]);
+const platformFree = new Set(["base", "raft", "kv", "wire", "watch"]);
 /** Interfaces that lower rooms name, as types. */
 const sharedTypes: readonly (readonly [room: string, file: string])[] = [
   ["wire", "src/peer/types.ts"],
+  ["watch", "src/api/service.ts"],
   ["concurrency", "src/api/service.ts"],
   ["etcd", "src/api/service.ts"],
 ];

@@ -63,4 +63,22 @@ export const limits = {
   idempotencyAgeMsMax: 24 * 60 * 60 * 1000,
   /** A longer answer is remembered without its key-values. */
   idempotencyResultBytesMax: 4096,
+  /** Watches on one member. */
+  watchesMax: 50_000,
+  /** Bytes of events that wait for one receiver of a watch before it is read for from history again. */
+  watchQueueBytesMax: 1024 * 1024,
+  /** Events that wait for one receiver. */
+  watchQueueEventsMax: 10_000,
+  /** Bytes that wait for all receivers together; what several watches share counts for each. */
+  watchQueuesBytesMax: 64 * 1024 * 1024,
+  /** Rows of history read at once for the watches that are up to date. */
+  watchFanOutRows: 1024,
+  /** Rows of history read at once for watches that are behind. */
+  watchSliceRows: 512,
+  /** Bytes of history read at once for watches. */
+  watchSliceBytes: 1024 * 1024,
+  /** Batches given to receivers of watches in one turn. */
+  watchGivenPerTurn: 256,
+  /** Rows read in one go for watches when a compaction is about to pass them. */
+  watchOvertakenRowsMax: 16_384,
 } as const;

@@ -15,6 +15,7 @@ import type {
   Batch,
   Command,
   CommandResult,
+  KeyValue,
   Membership,
   RangeOperation,
   RangeResult,
@@ -64,6 +65,7 @@ export class StateMachine {
   readonly #changes: ChangeReader;
   readonly #begin: SqliteStatement;
   readonly #commit: SqliteStatement;
+  #closed = false;
   /** What a rollback leads back to, while a transaction is open. */
   #before: { readonly state: State; readonly membership: Membership } | undefined;
 
@@ -232,15 +234,36 @@ export class StateMachine {
 
   /**
    * What happened from revision `from` on, in revision order, the rows of one revision together;
-   * about `rowsMax` rows, none when `from` is in the future.
+   * about `rowsMax` rows and `bytesMax` bytes, none when `from` is in the future.
+   *
+   * With `standing` the caller vouches that no `compactSlice` ran since `from` was readable: its rows
+   * are then read even when they lie below the compact revision.
    *
    * @throws CoracleError `revision_compacted` when `from` lies below the compact revision.
    */
-  changes(from: number, rowsMax: number): readonly Change[] {
+  changes(
+    from: number,
+    rowsMax: number,
+    options: { readonly bytesMax?: number; readonly standing?: boolean } = {},
+  ): readonly Change[] {
     if (from > this.#state.revision) return [];
     const error = unreadable(Math.max(from, 1), this.#state);
-    if (error !== undefined) throw error;
-    return this.#reading(() => this.#changes.read(Math.max(from, 1), rowsMax));
+    if (error !== undefined && options.standing !== true) throw error;
+    return this.#reading(() => this.#changes.read(Math.max(from, 1), rowsMax, options.bytesMax));
+  }
+
+  /**
+   * The key as it was before a change that `changes` told; nothing when it did not exist, or when the
+   * revision before is compacted.
+   */
+  before({
+    key,
+    modRevision,
+    version,
+  }: Pick<KeyValue, "key" | "modRevision" | "version">): KeyValue | undefined {
+    const revision = modRevision - 1;
+    if (version === 1 || revision < Math.max(this.#state.compactRevision, 1)) return undefined;
+    return this.range({ type: "range", key, revision, limit: 0 }).keys[0];
   }
 
   /** Whether `compactSlice` has something to do. */
@@ -275,7 +298,13 @@ export class StateMachine {
     return this.#state.hash();
   }
 
+  /** Whether it was closed: nothing can be read any more. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   close(): void {
+    this.#closed = true;
     try {
       this.commit();
     } catch {
