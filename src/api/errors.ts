@@ -32,6 +32,7 @@ export const errorFaces: Readonly<Record<ErrorCode, ErrorFace>> = {
   revision_compacted: { status: 410, title: "The revision has been compacted" },
   revision_future: { status: 400, title: "The revision lies in the future" },
   lease_not_found: { status: 404, title: "There is no such lease" },
+  lease_ttl_too_large: { status: 400, title: "The TTL is too large" },
   lease_exists: { status: 409, title: "The lease exists" },
   unauthorized: { status: 401, title: "Not authenticated" },
   forbidden: { status: 403, title: "Not allowed" },

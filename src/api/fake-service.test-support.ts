@@ -91,7 +91,8 @@ export class FakeService implements Service {
     const { body, idempotencyKey } = command;
     const known = idempotencyKey === undefined ? undefined : this.#answers.get(idempotencyKey);
     if (known !== undefined) return known;
-    if (body.type === "compact") throw new CoracleError("invalid_argument", "The fake does not compact.");
+    if (!("key" in body) && body.type !== "txn")
+      throw new CoracleError("invalid_argument", `The fake does no ${body.type}.`);
     const next = this.revision + 1;
     const result = this.#run(body, next);
     if (idempotencyKey !== undefined) this.#answers.set(idempotencyKey, result);

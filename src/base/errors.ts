@@ -23,6 +23,7 @@ export const errorCodes = [
   "revision_future",
   "lease_not_found",
   "lease_exists",
+  "lease_ttl_too_large",
   "unauthorized",
   "forbidden",
   // The cluster refuses the change as it stands now.

@@ -53,6 +53,8 @@ export const limits = {
   entityTagsMax: 16,
   /** Members of a cluster, learners included. */
   membersMax: 15,
+  /** The longest TTL of a lease, as in etcd. */
+  leaseTtlSecondsMax: 9_000_000_000,
   /** Bytes of keys, values and operands of one command, beyond the largest value. */
   commandOverheadBytesMax: 64 * 1024,
   /** The longest `Idempotency-Key`, in bytes of UTF-8. */

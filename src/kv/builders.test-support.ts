@@ -1,5 +1,6 @@
 import { present } from "../base/assert.ts";
 import { utf8 } from "../base/bytes.ts";
+import type { Int64 } from "../base/int64.ts";
 import type { MemberChange, MemberRecord } from "../base/members.ts";
 import type { SqliteDatabase } from "../base/sqlite.ts";
 import { openSqlite } from "../runtime/sqlite.ts";
@@ -56,7 +57,7 @@ export function compare(
   on: KeyRange,
   target: CompareTarget,
   result: CompareResult,
-  operand: number | string,
+  operand: Int64 | string,
 ): Compare {
   return { ...on, target, result, operand: typeof operand === "string" ? utf8(operand) : operand };
 }

@@ -6,6 +6,7 @@ import type {
   Compare,
   KeyRange,
   KeyValue,
+  LeaseCommand,
   Operation,
   OperationResult,
   RangeOperation,
@@ -114,18 +115,51 @@ class Reader {
   }
 }
 
-const tags = { put: 1, delete: 2, range: 3, txn: 4, compact: 5 } as const;
+const tags = {
+  ...{ put: 1, delete: 2, range: 3, txn: 4, compact: 5 },
+  ...{ "lease-grant": 6, "lease-revoke": 7, "lease-checkpoint": 8 },
+} as const;
 const targets = { key: 1, version: 2, create: 3, mod: 4, value: 5, lease: 6 } as const;
 const comparisons = { equal: 1, "not-equal": 2, greater: 3, less: 4 } as const;
 
 /** The canonical bytes of a command body. */
 export function encodeBody(body: CommandBody): Uint8Array {
   const writer = new Writer();
-  if (body.type === "compact") {
-    writer.number(tags.compact);
-    writer.number(body.revision);
-  } else writeOperation(writer, body);
+  switch (body.type) {
+    case "compact":
+      writer.number(tags.compact);
+      writer.number(body.revision);
+      break;
+    case "lease-grant":
+    case "lease-revoke":
+    case "lease-checkpoint":
+      writeLeaseCommand(writer, body);
+      break;
+    default:
+      writeOperation(writer, body);
+  }
   return writer.finish();
+}
+
+function writeLeaseCommand(writer: Writer, body: LeaseCommand): void {
+  writer.number(tags[body.type]);
+  switch (body.type) {
+    case "lease-grant":
+      writer.int64(body.id);
+      writer.number(body.ttlSeconds);
+      return;
+    case "lease-revoke":
+      writer.int64(body.id);
+      writer.number(body.term ?? 0);
+      return;
+    case "lease-checkpoint":
+      writer.number(body.term);
+      writer.number(body.leases.length);
+      for (const { id, remainingSeconds } of body.leases) {
+        writer.int64(id);
+        writer.number(remainingSeconds);
+      }
+  }
 }
 
 function writeRange(writer: Writer, { key, end }: KeyRange): void {
@@ -221,7 +255,15 @@ function writeResult(writer: Writer, result: StoredResult, abridged: boolean): v
       writer.number(result.responses.length);
       for (const response of result.responses) writeResult(writer, response, abridged);
       return;
+    case "lease-grant":
+      writer.int64(result.id);
+      writer.number(result.ttlSeconds);
+      return;
+    case "lease-revoke":
+      writer.number(result.deleted);
+      return;
     case "compact":
+    case "lease-checkpoint":
       return;
     default:
       unreachable(result);
@@ -257,6 +299,12 @@ function readResult(reader: Reader): StoredResult {
       const responses = reader.list(() => readResult(reader) as OperationResult);
       return { type: "txn", revision, succeeded, responses };
     }
+    case tags["lease-grant"]:
+      return { type: "lease-grant", revision, id: reader.int64(), ttlSeconds: reader.number() };
+    case tags["lease-revoke"]:
+      return { type: "lease-revoke", revision, deleted: reader.number() };
+    case tags["lease-checkpoint"]:
+      return { type: "lease-checkpoint", revision };
     default:
       assert(tag === tags.compact, `a remembered result has the unknown tag ${tag}`);
       return { type: "compact", revision };

@@ -2,8 +2,11 @@ import { present } from "../base/assert.ts";
 import { emptyBytes } from "../base/bytes.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import { AnswerBudget } from "./answer-budget.ts";
-import type { KeyRow, KeyStore } from "./key-store.ts";
+import type { KeyStore } from "./key-store.ts";
+import type { LeaseTable } from "./lease-table.ts";
 import { readRange, unreadable } from "./range.ts";
+import type { KeyRow } from "./rows.ts";
+import { damaged } from "./schema.ts";
 import type { State } from "./state.ts";
 import { type Plan, plan } from "./transaction.ts";
 import type {
@@ -12,6 +15,7 @@ import type {
   DeleteOperation,
   DeleteResult,
   KeyValue,
+  LeaseId,
   Operation,
   OperationResult,
   PutOperation,
@@ -24,20 +28,26 @@ export function refuse(code: ErrorCode, message: string): Refused {
   return { type: "refused", code, message };
 }
 
+function noLease(id: LeaseId): Refused {
+  return refuse("lease_not_found", `Lease ${id} does not exist: it ended, or was never granted.`);
+}
+
 /**
  * Carries commands out. Everything that can make a command fail is decided before its first
  * change, so that a refused command leaves no trace and nothing needs to be undone.
  */
 export class Executor {
   readonly #store: KeyStore;
+  readonly #leases: LeaseTable;
   readonly #state: State;
   /** The running command has changed a key: it writes at `state.revision + 1`. */
   #pending = false;
   /** What the running command may still answer. */
   #budget = new AnswerBudget();
 
-  constructor(store: KeyStore, state: State) {
+  constructor(store: KeyStore, leases: LeaseTable, state: State) {
     this.#store = store;
+    this.#leases = leases;
     this.#state = state;
   }
 
@@ -64,6 +74,12 @@ export class Executor {
       }
       case "compact":
         return this.#compact(body.revision);
+      case "lease-grant":
+        return this.#grant(body.id, body.ttlSeconds);
+      case "lease-revoke":
+        return this.#checkTerm(body.term) ?? this.#revoke(body.id);
+      case "lease-checkpoint":
+        return this.#checkTerm(body.term) ?? this.#checkpoint(body.leases);
     }
   }
 
@@ -93,11 +109,8 @@ export class Executor {
         "The key does not exist, so its value or lease cannot be kept: put a value.",
       );
     }
-    // No lease can exist in this version of the schema.
-    if (operation.lease !== 0 && operation.keepLease !== true) {
-      return refuse("lease_not_found", `Lease ${operation.lease} does not exist: grant it first.`);
-    }
-    return undefined;
+    const { lease, keepLease } = operation;
+    return lease === 0 || keepLease === true || this.#leases.has(lease) ? undefined : noLease(lease);
   }
 
   #run(chosen: Plan): TxnResult {
@@ -131,6 +144,7 @@ export class Executor {
     this.#pending = true;
     const revision = this.#revision();
     this.#store.put(operation.key, value, lease, revision, before);
+    this.#leases.move(operation.key, before?.lease ?? 0, lease);
     if (!operation.previous || old === undefined) return { type: "put", revision };
     return this.#budget.take(old)
       ? { type: "put", revision, previous: old }
@@ -149,6 +163,7 @@ export class Executor {
       }
       this.#pending = true;
       this.#store.delete(row, this.#revision());
+      this.#leases.move(row.key, row.lease, 0);
       deleted++;
     }
     const revision = this.#revision();
@@ -168,6 +183,40 @@ export class Executor {
     state.compactRevision = revision;
     state.chain(revision % 0x1_0000_0000);
     return { type: "compact", revision: state.revision };
+  }
+
+  #grant(id: LeaseId, ttlSeconds: number): CommandResult {
+    if (this.#leases.has(id)) {
+      return refuse("lease_exists", `Lease ${id} exists already: choose another id, or 0 to be given one.`);
+    }
+    this.#leases.grant(id, ttlSeconds);
+    return { type: "lease-grant", revision: this.#state.revision, id, ttlSeconds };
+  }
+
+  /** What a leader says by its own clock holds only while it leads: in the entries of its own term. */
+  #checkTerm(term: number | undefined): Refused | undefined {
+    if (term === undefined || term === this.#state.appliedTerm) return undefined;
+    return refuse("not_proposed", `The leader of term ${term} leads no longer: nothing was changed.`);
+  }
+
+  #revoke(id: LeaseId): CommandResult {
+    if (!this.#leases.has(id)) return noLease(id);
+    let deleted = 0;
+    for (const key of this.#leases.keys(id)) {
+      const row = this.#store.find(key);
+      if (row === undefined || row.lease !== id)
+        throw damaged("state.db lists a key under a lease that it does not have");
+      this.#pending = true;
+      this.#store.delete(row, this.#revision());
+      deleted++;
+    }
+    this.#leases.remove(id);
+    return { type: "lease-revoke", revision: this.#revision(), deleted };
+  }
+
+  #checkpoint(leases: Extract<CommandBody, { type: "lease-checkpoint" }>["leases"]): CommandResult {
+    for (const { id, remainingSeconds } of leases) this.#leases.checkpoint(id, remainingSeconds);
+    return { type: "lease-checkpoint", revision: this.#state.revision };
   }
 
   /** The revision that the running command writes or reads at. */

@@ -2,10 +2,14 @@ import { compareBytes, emptyBytes } from "../base/bytes.ts";
 import { compareInt64, type Int64 } from "../base/int64.ts";
 import type {
   Command,
+  CommandBody,
   CommandResult,
   Compare,
   KeyRange,
   KeyValue,
+  LeaseCommand,
+  LeaseId,
+  LeaseResult,
   Operation,
   OperationResult,
   PutOperation,
@@ -27,6 +31,8 @@ export class Model {
   readonly events: KeyValue[] = [];
   #now: readonly KeyValue[] = [];
   #changed = false;
+  /** What is left of each lease by its last checkpoint, and what it was granted. */
+  readonly leases = new Map<LeaseId, { readonly ttlSeconds: number; readonly remainingSeconds: number }>();
 
   apply({ body }: Command): CommandResult | "refused" {
     const before = this.#now;
@@ -40,7 +46,7 @@ export class Model {
       return { type: "compact", revision: this.revision };
     }
     try {
-      const result = this.#operate(body, before);
+      const result = isOperation(body) ? this.#operate(body, before) : this.#lease(body);
       if (this.#changed) this.#at.set(++this.revision, this.#now);
       return result;
     } catch (error) {
@@ -68,14 +74,7 @@ export class Model {
         return this.#put(operation);
       case "delete": {
         const gone = inRange(this.#now, operation);
-        if (gone.length > 0) this.#changed = true;
-        this.#now = this.#now.filter((keyValue) => !gone.includes(keyValue));
-        for (const { key } of gone) {
-          this.events.push({
-            ...{ key, value: emptyBytes, createRevision: 0, modRevision: this.revision + 1 },
-            ...{ version: 0, lease: 0 },
-          });
-        }
+        this.#delete(gone);
         const previous = operation.previous ? gone : [];
         return { type: "delete", revision: this.#head(), deleted: gone.length, previous };
       }
@@ -86,11 +85,50 @@ export class Model {
     }
   }
 
+  #delete(gone: readonly KeyValue[]): void {
+    if (gone.length > 0) this.#changed = true;
+    this.#now = this.#now.filter((keyValue) => !gone.includes(keyValue));
+    for (const { key } of gone) {
+      this.events.push({
+        ...{ key, value: emptyBytes, createRevision: 0, modRevision: this.revision + 1 },
+        ...{ version: 0, lease: 0 },
+      });
+    }
+  }
+
+  /** Entries of the tests are of term 1. */
+  #lease(body: LeaseCommand): LeaseResult {
+    if (body.type !== "lease-grant" && body.term !== undefined && body.term !== 1) throw refusal;
+    switch (body.type) {
+      case "lease-grant": {
+        const { id, ttlSeconds } = body;
+        if (this.leases.has(id)) throw refusal;
+        this.leases.set(id, { ttlSeconds, remainingSeconds: ttlSeconds });
+        return { type: "lease-grant", revision: this.#head(), id, ttlSeconds };
+      }
+      case "lease-revoke": {
+        if (!this.leases.delete(body.id)) throw refusal;
+        const gone = this.#now.filter(({ lease }) => lease === body.id);
+        this.#delete(gone);
+        return { type: "lease-revoke", revision: this.#head(), deleted: gone.length };
+      }
+      case "lease-checkpoint":
+        for (const { id, remainingSeconds } of body.leases) {
+          const lease = this.leases.get(id);
+          if (lease === undefined) continue;
+          const { ttlSeconds } = lease;
+          this.leases.set(id, { ttlSeconds, remainingSeconds: Math.min(ttlSeconds, remainingSeconds) });
+        }
+        return { type: "lease-checkpoint", revision: this.#head() };
+    }
+  }
+
   #put(operation: PutOperation): OperationResult {
     const { key } = operation;
     const old = inRange(this.#now, { key })[0];
     if (old === undefined && (operation.keepValue === true || operation.keepLease === true)) throw refusal;
-    if (operation.lease !== 0) throw refusal;
+    const lease = operation.keepLease === true ? (old?.lease ?? 0) : operation.lease;
+    if (operation.keepLease !== true && lease !== 0 && !this.leases.has(lease)) throw refusal;
     this.#changed = true;
     const put: KeyValue = {
       key,
@@ -98,7 +136,7 @@ export class Model {
       createRevision: old?.createRevision ?? this.revision + 1,
       modRevision: this.revision + 1,
       version: (old?.version ?? 0) + 1,
-      lease: 0,
+      lease,
     };
     this.events.push(put);
     this.#now = [...this.#now.filter((keyValue) => keyValue !== old), put].sort(byKey);
@@ -148,6 +186,10 @@ export class Model {
   #head(): number {
     return this.#changed ? this.revision + 1 : this.revision;
   }
+}
+
+function isOperation(body: CommandBody): body is Exclude<Operation, RangeOperation> {
+  return body.type === "put" || body.type === "delete" || body.type === "txn";
 }
 
 const refusal = new Error("refused");

@@ -11,6 +11,8 @@ import type {
   CommandResult,
   Compare,
   KeyRange,
+  LeaseCommand,
+  LeaseId,
   Operation,
   RangeOperation,
   RangeResult,
@@ -39,6 +41,13 @@ const keyRange: fc.Arbitrary<KeyRange> = fc.oneof(
   fc.constant({ key: new Uint8Array(0), end: null }),
 );
 
+// Mostly none, so that many commands are not refused; a small id, a negative one, and one beyond 2^53.
+const leaseIds = [7, -1, 2n ** 62n] as const;
+const aLease: fc.Arbitrary<LeaseId> = fc.oneof(
+  { weight: 3, arbitrary: fc.constant(0) },
+  fc.constantFrom<LeaseId>(...leaseIds),
+);
+
 const putOperation: fc.Arbitrary<Operation> = fc.oneof(
   {
     weight: 8,
@@ -46,7 +55,7 @@ const putOperation: fc.Arbitrary<Operation> = fc.oneof(
       type: fc.constant("put" as const),
       key,
       value,
-      lease: fc.constant(0),
+      lease: aLease,
       previous: fc.boolean(),
     }),
   },
@@ -54,9 +63,10 @@ const putOperation: fc.Arbitrary<Operation> = fc.oneof(
     type: fc.constant("put" as const),
     key,
     value: fc.constant(new Uint8Array(0)),
-    lease: fc.constantFrom(0, 0, 7),
+    lease: fc.oneof(fc.constant(0), aLease),
     previous: fc.boolean(),
     keepValue: fc.boolean(),
+    keepLease: fc.boolean(),
   }),
 );
 
@@ -94,7 +104,10 @@ const compare: fc.Arbitrary<Compare> = fc
     fc.oneof(
       fc.record({
         target: fc.constantFrom("version", "create", "mod", "lease"),
-        operand: fc.integer({ min: 0, max: 8 }),
+        operand: fc.oneof<fc.Arbitrary<LeaseId>[]>(
+          fc.integer({ min: 0, max: 8 }),
+          fc.constantFrom<LeaseId>(...leaseIds),
+        ),
       }),
       fc.record({ target: fc.constant("value" as const), operand: value }),
     ),
@@ -117,8 +130,36 @@ const transaction = (depth: number): fc.Arbitrary<Operation> => {
   });
 };
 
+const leaseCommand: fc.Arbitrary<LeaseCommand> = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      type: fc.constant("lease-grant" as const),
+      id: fc.constantFrom(...leaseIds),
+      ttlSeconds: fc.integer({ min: 1, max: 9 }),
+    }),
+  },
+  fc.record(
+    {
+      type: fc.constant("lease-revoke" as const),
+      id: fc.constantFrom(...leaseIds),
+      term: fc.constantFrom(1, 1, 2),
+    },
+    { requiredKeys: ["type", "id"] },
+  ),
+  fc.record({
+    type: fc.constant("lease-checkpoint" as const),
+    term: fc.constantFrom(1, 1, 2),
+    leases: fc.array(
+      fc.record({ id: fc.constantFrom(...leaseIds), remainingSeconds: fc.integer({ min: 0, max: 12 }) }),
+      { maxLength: 3 },
+    ),
+  }),
+);
+
 const command: fc.Arbitrary<Command> = fc
   .oneof(
+    { weight: 4, arbitrary: leaseCommand },
     { weight: 6, arbitrary: putOperation },
     { weight: 2, arbitrary: deleteOperation },
     { weight: 4, arbitrary: transaction(2) },
@@ -167,6 +208,23 @@ function checkContents(bench: Bench, model: Model): void {
   const { machine } = bench;
   assert.equal(machine.revision, model.revision);
   assert.equal(machine.compactRevision, model.compactRevision);
+  assert.equal(machine.leases.count, model.leases.size);
+  const leases = machine.leases.list(undefined, 2);
+  for (let last = leases.at(-1); last !== undefined; ) {
+    const more = machine.leases.list(last.id, 2);
+    leases.push(...more);
+    last = more.at(-1);
+  }
+  assert.deepEqual(new Map(leases.map(({ id, ...rest }) => [id, rest])), new Map(model.leases));
+  for (const id of leaseIds) {
+    const attached = model.range(range("", null));
+    assert.deepEqual(
+      [...machine.leases.keys(id)],
+      attached === "refused"
+        ? []
+        : attached.keys.filter(({ lease }) => lease === id).map((keyValue) => keyValue.key),
+    );
+  }
   for (let at = 0; at <= model.revision + 1; at++) {
     const op = range("", null, { revision: at });
     assert.deepEqual(read(bench, op), model.range(op), `the content at revision ${at}`);

@@ -7,6 +7,7 @@ import { Compaction, type CompactionSlice } from "./compaction.ts";
 import { Executor } from "./executor.ts";
 import { IdempotencyTable } from "./idempotency.ts";
 import { KeyStore } from "./key-store.ts";
+import { type LeaseReader, LeaseTable } from "./lease-table.ts";
 import { MemberTable } from "./member-table.ts";
 import { readRange, unreadable } from "./range.ts";
 import { asDamage, createSchema, openSchema } from "./schema.ts";
@@ -22,6 +23,7 @@ import type {
   Refused,
 } from "./types.ts";
 import { verifyKeys } from "./verify.ts";
+import { verifyLeases } from "./verify-leases.ts";
 
 /** A committed log entry, decoded. */
 export interface AppliedEntry {
@@ -59,6 +61,7 @@ export class StateMachine {
   readonly #stateTable: StateTable;
   readonly #store: KeyStore;
   readonly #members: MemberTable;
+  readonly #leases: LeaseTable;
   readonly #executor: Executor;
   readonly #idempotency: IdempotencyTable;
   readonly #compaction: Compaction;
@@ -77,7 +80,8 @@ export class StateMachine {
     this.#stateTable = new StateTable(db);
     this.#store = new KeyStore(db, this.#state);
     this.#members = new MemberTable(db, this.#state);
-    this.#executor = new Executor(this.#store, this.#state);
+    this.#leases = new LeaseTable(db, this.#state);
+    this.#executor = new Executor(this.#store, this.#leases, this.#state);
     this.#idempotency = new IdempotencyTable(db, this.#state);
     this.#compaction = new Compaction(db, this.#store, this.#state);
     this.#changes = new ChangeReader(db, this.#store);
@@ -147,6 +151,11 @@ export class StateMachine {
   /** Live keys. */
   get keyCount(): number {
     return this.#state.keyCount;
+  }
+
+  /** The leases as they are now. */
+  get leases(): LeaseReader {
+    return this.#leases;
   }
 
   membership(): Membership {
@@ -285,12 +294,15 @@ export class StateMachine {
   }
 
   /**
-   * Reads and checks everything stored about keys. Takes time in proportion to the store.
+   * Reads and checks everything stored about keys and leases. Takes time in proportion to the store.
    *
    * @throws CoracleError `storage_damaged` at the first thing that is wrong.
    */
   verify(): void {
-    this.#reading(() => verifyKeys(this.#db, this.#store, this.#state));
+    this.#reading(() => {
+      verifyKeys(this.#db, this.#store, this.#state);
+      verifyLeases(this.#db, this.#state);
+    });
   }
 
   /** A hash of the logical state at the applied index, for comparison between members. */

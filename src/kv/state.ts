@@ -16,6 +16,8 @@ const columns = [
   "chain_b",
   "idempotency_number",
   "compacted_seq",
+  "lease_count",
+  "lease_sum",
 ] as const;
 
 /** Keeps the sum of key checksums an exact integer. */
@@ -49,6 +51,10 @@ export class State {
   idempotencyNumber = 0;
   /** Local, not replicated: physical compaction has visited the rows up to this one. */
   compactedSeq = 0;
+  /** Leases that have not ended. */
+  leaseCount = 0;
+  /** Sum of the checksums of all rows of `lease`, modulo 2^52. */
+  leaseSum = 0;
 
   copy(): State {
     return Object.assign(new State(), this);
@@ -70,6 +76,20 @@ export class State {
 
   replaceKey(before: number, after: number): void {
     this.keySum = (this.keySum - before + after + sumModulus) % sumModulus;
+  }
+
+  addLease(checksum: number): void {
+    this.leaseCount++;
+    this.leaseSum = (this.leaseSum + checksum) % sumModulus;
+  }
+
+  removeLease(checksum: number): void {
+    this.leaseCount--;
+    this.leaseSum = (this.leaseSum - checksum + sumModulus) % sumModulus;
+  }
+
+  replaceLease(before: number, after: number): void {
+    this.leaseSum = (this.leaseSum - before + after + sumModulus) % sumModulus;
   }
 
   /** Adds a change, by the checksum of its row, to the hash over all changes. */
@@ -94,6 +114,8 @@ export class State {
       this.chainB,
       this.idempotencyNumber,
       this.compactedSeq,
+      this.leaseCount,
+      this.leaseSum,
     ];
   }
 
@@ -104,7 +126,8 @@ export class State {
   hash(): string {
     const { revision, compactRevision, timeMs, keyCount, keySum, chainA, chainB } = this;
     let low = chainA;
-    for (const part of [revision, compactRevision, timeMs, keyCount]) low = addNumber(part, low);
+    for (const part of [revision, compactRevision, timeMs, keyCount, this.leaseCount, this.leaseSum])
+      low = addNumber(part, low);
     const high = addNumber(keySum, addNumber(low, chainB));
     return low.toString(16).padStart(8, "0") + high.toString(16).padStart(8, "0");
   }
@@ -143,10 +166,11 @@ export class StateTable {
     if (checksumOf(row.slice(0, -1)) !== row.at(-1))
       throw damaged("The checksum of meta in state.db is wrong");
     const [clusterId, appliedIndex, appliedTerm, revision, compactRevision, timeMs, seq] = row;
-    const [keyCount, keySum, chainA, chainB, idempotencyNumber, compactedSeq] = row.slice(7);
+    const [keyCount, keySum, chainA, chainB, idempotencyNumber, compactedSeq, leaseCount, leaseSum] =
+      row.slice(7);
     return Object.assign(new State(), {
       ...{ clusterId, appliedIndex, appliedTerm, revision, compactRevision, timeMs, seq },
-      ...{ keyCount, keySum, chainA, chainB, idempotencyNumber, compactedSeq },
+      ...{ keyCount, keySum, chainA, chainB, idempotencyNumber, compactedSeq, leaseCount, leaseSum },
     });
   }
 }

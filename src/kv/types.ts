@@ -91,7 +91,26 @@ export type CommandBody =
   | DeleteOperation
   | TxnOperation
   /** Make revisions below this one unreadable. */
-  | { readonly type: "compact"; readonly revision: number };
+  | { readonly type: "compact"; readonly revision: number }
+  | LeaseCommand;
+
+export type LeaseCommand =
+  /** Refused with `lease_exists` for an id in use. */
+  | { readonly type: "lease-grant"; readonly id: LeaseId; readonly ttlSeconds: number }
+  /**
+   * Ends a lease: its keys are deleted, in key order, at one revision. With `term` it is the leader of
+   * that term that found its time to be over: refused with `not_proposed` in an entry of another term.
+   */
+  | { readonly type: "lease-revoke"; readonly id: LeaseId; readonly term?: number }
+  /**
+   * What is left of leases by the clock of the leader of `term`, so that the next one does not give
+   * them all of their time again. Refused with `not_proposed` in an entry of another term.
+   */
+  | {
+      readonly type: "lease-checkpoint";
+      readonly term: number;
+      readonly leases: readonly { readonly id: LeaseId; readonly remainingSeconds: number }[];
+    };
 
 export interface Command {
   readonly body: CommandBody;
@@ -145,7 +164,19 @@ export interface Refused {
 export type CommandResult =
   | OperationResult
   | { readonly type: "compact"; readonly revision: number }
+  | LeaseResult
   | Refused;
+
+export type LeaseResult =
+  | {
+      readonly type: "lease-grant";
+      readonly revision: number;
+      readonly id: LeaseId;
+      readonly ttlSeconds: number;
+    }
+  /** `deleted` counts the keys that hung on the lease. */
+  | { readonly type: "lease-revoke"; readonly revision: number; readonly deleted: number }
+  | { readonly type: "lease-checkpoint"; readonly revision: number };
 
 /** The content of a `normal` log entry: what one event-loop turn of the leader collected. */
 export interface Batch {

@@ -7,6 +7,8 @@ import type {
   Compare,
   DeleteOperation,
   KeyRange,
+  LeaseCommand,
+  LeaseId,
   Operation,
   PutOperation,
   RangeOperation,
@@ -32,6 +34,11 @@ export function validateCommand(command: Command, limits: CommandLimits = defaul
   switch (body.type) {
     case "compact":
       integer(body.revision, "The revision to compact at");
+      return;
+    case "lease-grant":
+    case "lease-revoke":
+    case "lease-checkpoint":
+      validateLeaseCommand(body);
       return;
     case "put":
       validatePut(body, limits);
@@ -79,6 +86,35 @@ function validateIdempotencyKey(key: string): void {
       `The Idempotency-Key must be text of 1 to ${max} bytes: for instance a UUID.`,
     );
   }
+}
+
+function validateLeaseCommand(body: LeaseCommand): void {
+  if (body.type === "lease-checkpoint") {
+    for (const { id, remainingSeconds } of body.leases) {
+      validateLease(id);
+      integer(remainingSeconds, "The time that is left of a lease");
+    }
+    return;
+  }
+  validateLease(body.id);
+  if (body.type !== "lease-grant") return;
+  const { ttlSeconds } = body;
+  integer(ttlSeconds, "The TTL");
+  if (ttlSeconds > defaults.leaseTtlSecondsMax) {
+    throw new CoracleError(
+      "lease_ttl_too_large",
+      `The TTL of ${ttlSeconds} s is larger than ${defaults.leaseTtlSecondsMax}: choose a smaller one.`,
+      { limit: defaults.leaseTtlSecondsMax },
+    );
+  }
+  if (ttlSeconds < 1) {
+    throw new CoracleError("invalid_argument", `The TTL of ${ttlSeconds} s is smaller than a second.`);
+  }
+}
+
+function validateLease(id: LeaseId): void {
+  if (!isInt64(id)) throw notInt64("The lease", id);
+  if (id === 0) throw new CoracleError("invalid_argument", "0 stands for no lease: name one.");
 }
 
 function validatePut(op: PutOperation, limits: CommandLimits): void {

@@ -23,6 +23,9 @@ function resultBytes(result: CommandResult): number {
     case "refused":
       return resultOverheadBytes + 3 * result.message.length;
     case "compact":
+    case "lease-grant":
+    case "lease-revoke":
+    case "lease-checkpoint":
       return resultOverheadBytes;
   }
 }
@@ -35,8 +38,15 @@ function pairBytes({ key, value }: KeyValue): number {
 export function abridgedOutcome(outcome: ForwardOutcome): ForwardOutcome {
   if (outcome.status !== "done") return outcome;
   const { result } = outcome;
-  if (result.type === "refused" || result.type === "compact") return outcome;
-  return { status: "done", result: abridged(result) };
+  switch (result.type) {
+    case "put":
+    case "delete":
+    case "range":
+    case "txn":
+      return { status: "done", result: abridged(result) };
+    default:
+      return outcome;
+  }
 }
 
 function abridged(result: OperationResult): OperationResult {

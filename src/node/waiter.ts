@@ -1,5 +1,5 @@
 import { CoracleError } from "../base/errors.ts";
-import type { Command, CommandResult, Compare, KeyRange, Operation } from "../kv/types.ts";
+import type { Command, CommandBody, CommandResult, Compare, KeyRange, Operation } from "../kv/types.ts";
 import type { ForwardOutcome } from "../peer/types.ts";
 
 /**
@@ -51,7 +51,21 @@ const fieldBytes = 16;
 export function commandBytes({ body, idempotencyKey }: Command): number {
   // A character of the key takes three bytes of UTF-8 at most.
   const keyBytes = fieldBytes + 3 * (idempotencyKey?.length ?? 0);
-  return keyBytes + (body.type === "compact" ? 2 * fieldBytes : operationBytes(body));
+  return keyBytes + bodyBytes(body);
+}
+
+function bodyBytes(body: CommandBody): number {
+  switch (body.type) {
+    case "compact":
+      return 2 * fieldBytes;
+    case "lease-grant":
+    case "lease-revoke":
+      return 3 * fieldBytes;
+    case "lease-checkpoint":
+      return (3 + 2 * body.leases.length) * fieldBytes;
+    default:
+      return operationBytes(body);
+  }
 }
 
 function operationBytes(operation: Operation): number {

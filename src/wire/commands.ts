@@ -1,10 +1,12 @@
-import type { Batch, Command, CommandBody } from "../kv/types.ts";
+import type { Batch, Command, CommandBody, LeaseId } from "../kv/types.ts";
 import { encodeCommands } from "./batch-writer.ts";
 import { decodeCbor, encodeCbor } from "./cbor.ts";
 import {
   arrayItem,
   expectItems,
   int,
+  int64Form,
+  int64Item,
   intItem,
   listItem,
   textItem,
@@ -20,8 +22,12 @@ const batchLayout = 1;
 
 export const commandLayouts = [
   "batch = [layout 1, timeMs uint, [command]]",
-  "command = put | delete | txn | compact | [6, idempotencyKey text, put | delete | txn | compact]",
+  "command = body | [6, idempotencyKey text, body]",
+  "body = put | delete | txn | compact | grant | revoke | checkpoint",
   "compact = [5, revision int]",
+  "grant = [8, id int64, ttlSeconds uint]",
+  "revoke = [9, id int64, null | term uint]",
+  "checkpoint = [10, term uint, [id int64, remainingSeconds uint, ...]]",
 ];
 
 /*
@@ -66,7 +72,23 @@ export function readCommands(item: unknown): Command[] {
 }
 
 function bodyItems(body: CommandBody): unknown[] {
-  return body.type === "compact" ? [code.compact, int(body.revision)] : operationItems(body);
+  switch (body.type) {
+    case "compact":
+      return [code.compact, int(body.revision)];
+    case "lease-grant":
+      return [code.leaseGrant, int64Form(body.id), uint(body.ttlSeconds)];
+    case "lease-revoke":
+      return [code.leaseRevoke, int64Form(body.id), body.term === undefined ? null : uint(body.term)];
+    case "lease-checkpoint": {
+      const leases = body.leases.flatMap(({ id, remainingSeconds }) => [
+        int64Form(id),
+        uint(remainingSeconds),
+      ]);
+      return [code.leaseCheckpoint, uint(body.term), leases];
+    }
+    default:
+      return operationItems(body);
+  }
 }
 
 function readCommand(item: unknown): Command {
@@ -76,11 +98,33 @@ function readCommand(item: unknown): Command {
   return { body: readBody(items[2]), idempotencyKey: textItem(items[1]) };
 }
 
+function readRemaining(item: unknown): { id: LeaseId; remainingSeconds: number }[] {
+  const items = arrayItem(item);
+  if (items.length % 2 !== 0) throw new WireError("a checkpoint names a lease without its time");
+  return Array.from({ length: items.length / 2 }, (_, at) => ({
+    id: int64Item(items[2 * at]),
+    remainingSeconds: uintItem(items[2 * at + 1]),
+  }));
+}
+
 function readBody(item: unknown): CommandBody {
   const items = arrayItem(item);
-  if (items[0] === code.compact) {
-    expectItems(items, 2);
-    return { type: "compact", revision: intItem(items[1]) };
+  switch (items[0]) {
+    case code.compact:
+      expectItems(items, 2);
+      return { type: "compact", revision: intItem(items[1]) };
+    case code.leaseGrant:
+      expectItems(items, 3);
+      return { type: "lease-grant", id: int64Item(items[1]), ttlSeconds: uintItem(items[2]) };
+    case code.leaseRevoke: {
+      expectItems(items, 3);
+      const id = int64Item(items[1]);
+      if (items[2] === null) return { type: "lease-revoke", id };
+      return { type: "lease-revoke", id, term: uintItem(items[2]) };
+    }
+    case code.leaseCheckpoint:
+      expectItems(items, 3);
+      return { type: "lease-checkpoint", term: uintItem(items[1]), leases: readRemaining(items[2]) };
   }
   const operation = readOperation(items);
   if (operation.type === "range") throw new WireError("a range is no command");

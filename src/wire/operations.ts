@@ -20,7 +20,18 @@ import { WireError } from "./wire-error.ts";
  * hand, item by item. `operationLayouts` is what the fingerprint test sees.
  */
 
-export const code = { put: 1, delete: 2, range: 3, txn: 4, compact: 5, withKey: 6 } as const;
+export const code = {
+  put: 1,
+  delete: 2,
+  range: 3,
+  txn: 4,
+  compact: 5,
+  withKey: 6,
+  refused: 7,
+  leaseGrant: 8,
+  leaseRevoke: 9,
+  leaseCheckpoint: 10,
+} as const;
 const flag = { previous: 1, keepValue: 2, keepLease: 4, keysOnly: 1, countOnly: 2 } as const;
 
 /** Deeper transactions cannot exist: each level is an operation of its own, and those are limited. */

@@ -17,7 +17,6 @@ import {
 import { code } from "./operations.ts";
 import { WireError } from "./wire-error.ts";
 
-const refusedCode = 7;
 const outcomeCode = { done: 0, notProposed: 1, unknown: 2 } as const;
 const knownCodes: ReadonlySet<string> = new Set(errorCodes);
 const depthMax = 130;
@@ -29,6 +28,9 @@ export const resultLayouts = [
   "range = [3, revision uint, [key value], count uint, more boolean, abridged boolean]",
   "txn = [4, revision uint, succeeded boolean, [result]]",
   "compact = [5, revision uint]",
+  "grant = [8, revision uint, id int64, ttlSeconds uint]",
+  "revoke = [9, revision uint, deleted uint]",
+  "checkpoint = [10, revision uint]",
   "refused = [7, code text, message text]",
   "outcome = [0, result] | [1, code text, message text] | [2, message text]",
 ];
@@ -97,22 +99,40 @@ function resultItems(result: CommandResult): unknown[] {
       return [code.txn, result.revision, result.succeeded, result.responses.map(resultItems)];
     case "compact":
       return [code.compact, result.revision];
+    case "lease-grant":
+      return [code.leaseGrant, result.revision, int64Form(result.id), result.ttlSeconds];
+    case "lease-revoke":
+      return [code.leaseRevoke, result.revision, result.deleted];
+    case "lease-checkpoint":
+      return [code.leaseCheckpoint, result.revision];
     case "refused":
-      return [refusedCode, result.code, result.message.toWellFormed()];
+      return [code.refused, result.code, result.message.toWellFormed()];
   }
 }
 
 function readResult(item: unknown): CommandResult {
   const items = arrayItem(item);
-  if (items[0] === code.compact) {
-    expectItems(items, 2);
-    return { type: "compact", revision: uintItem(items[1]) };
+  switch (items[0]) {
+    case code.compact:
+      expectItems(items, 2);
+      return { type: "compact", revision: uintItem(items[1]) };
+    case code.leaseGrant: {
+      expectItems(items, 4);
+      const id = int64Item(items[2]);
+      return { type: "lease-grant", revision: uintItem(items[1]), id, ttlSeconds: uintItem(items[3]) };
+    }
+    case code.leaseRevoke:
+      expectItems(items, 3);
+      return { type: "lease-revoke", revision: uintItem(items[1]), deleted: uintItem(items[2]) };
+    case code.leaseCheckpoint:
+      expectItems(items, 2);
+      return { type: "lease-checkpoint", revision: uintItem(items[1]) };
+    case code.refused:
+      expectItems(items, 3);
+      return { type: "refused", code: readErrorCode(items[1]), message: textItem(items[2]) };
+    default:
+      return readOperationResult(items, 0);
   }
-  if (items[0] === refusedCode) {
-    expectItems(items, 3);
-    return { type: "refused", code: readErrorCode(items[1]), message: textItem(items[2]) };
-  }
-  return readOperationResult(items, 0);
 }
 
 function readOperationResult(items: Items, depth: number): OperationResult {

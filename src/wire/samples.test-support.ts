@@ -22,6 +22,19 @@ export const sampleCommands: readonly Command[] = [
   { body: { type: "delete", key, end: null, previous: false } },
   { body: { type: "delete", key, end: value, previous: false }, idempotencyKey: "once-é" },
   { body: { type: "compact", revision: 9 } },
+  { body: { type: "lease-grant", id: 2n ** 60n, ttlSeconds: 9_000_000_000 }, idempotencyKey: "grant" },
+  { body: { type: "lease-revoke", id: -7 } },
+  { body: { type: "lease-revoke", id: 2 ** 40, term: 70_000 } },
+  {
+    body: {
+      type: "lease-checkpoint",
+      term: 3,
+      leases: [
+        { id: 1, remainingSeconds: 60 },
+        { id: -(2n ** 63n), remainingSeconds: 2 ** 33 },
+      ],
+    },
+  },
   {
     body: {
       type: "txn",
@@ -62,6 +75,9 @@ const results: readonly CommandResult[] = [
   { type: "put", revision: 5, previous: wide },
   { type: "delete", revision: 6, deleted: 1, previous: [pair] },
   { type: "compact", revision: 7 },
+  { type: "lease-grant", revision: 7, id: 2n ** 60n, ttlSeconds: 9_000_000_000 },
+  { type: "lease-revoke", revision: 8, deleted: 2 },
+  { type: "lease-checkpoint", revision: 8 },
   { type: "refused", code: "key_empty", message: "no key" },
   {
     type: "txn",

@@ -76,6 +76,7 @@ export class ModelStore {
   #execute(body: CommandBody): CommandResult {
     this.#pending = false;
     if (body.type === "compact") return this.#compact(body.revision);
+    if (!("key" in body) && body.type !== "txn") throw new Error(`the model knows no ${body.type} yet`);
     const refused = this.#unreadable(body);
     if (refused !== undefined) return { type: "refused", code: refused, message: "" };
     const result = this.#operate(body, this.#revision);
@@ -230,7 +231,12 @@ export function resultText(result: CommandResult, bare = false): string {
     case "refused":
       return `refused ${result.code}`;
     case "compact":
-      return `compact @${result.revision}`;
+    case "lease-checkpoint":
+      return `${result.type} @${result.revision}`;
+    case "lease-grant":
+      return `grant @${result.revision} ${result.id} ${result.ttlSeconds}`;
+    case "lease-revoke":
+      return `revoke @${result.revision} ${result.deleted}`;
     case "put":
       return `put @${result.revision} ${texts(result.previous === undefined ? [] : [result.previous])}`;
     case "delete":

@@ -92,6 +92,9 @@ export function outputOf(result: Exclude<CommandResult, { type: "refused" }>): S
   const { revision } = result;
   switch (result.type) {
     case "compact":
+    case "lease-grant":
+    case "lease-revoke":
+    case "lease-checkpoint":
       return { succeeded: true, revision, results: [] };
     case "txn":
       return { succeeded: result.succeeded, revision, results: result.responses.map(resultOf) };
@@ -102,8 +105,7 @@ export function outputOf(result: Exclude<CommandResult, { type: "refused" }>): S
 
 /** Marks of everything that a command may write, whichever branch it takes. */
 export function marksOf({ body }: Command): string[] {
-  if (body.type === "compact") return [];
-  return marksIn(body);
+  return "key" in body || body.type === "txn" ? marksIn(body) : [];
 }
 
 function marksIn(operation: Operation): string[] {
