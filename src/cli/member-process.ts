@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { getLogger } from "@logtape/logtape";
 import { Registry } from "prom-client";
 import { createApp } from "../api/app.ts";
+import { present } from "../base/assert.ts";
 import { buildInfo } from "../base/build-info.ts";
 import { systemClock } from "../base/clock.ts";
 import { CoracleError, messageOf } from "../base/errors.ts";
@@ -24,6 +25,7 @@ import { reconcile } from "../storage/reconcile.ts";
 import { SqliteLogStore } from "../storage/sqlite-log.ts";
 import { StateFiles } from "../storage/state-files.ts";
 import type { Identity } from "../storage/types.ts";
+import type { WatchHub } from "../watch/hub.ts";
 import type { SnapshotOffer } from "../wire/link-frames.ts";
 import { joinRequestSchema, parseBody } from "../wire/requests.ts";
 import { memberService } from "./member-service.ts";
@@ -41,6 +43,7 @@ import {
   removeUnusedState,
   selfOf,
 } from "./member-start.ts";
+import { createWatchHub } from "./member-watches.ts";
 
 const log = getLogger(["coracle", "start"]);
 
@@ -84,6 +87,7 @@ export class MemberProcess {
   #files: StateFiles | undefined;
   #state: StateMachine | undefined;
   #node: Node | undefined;
+  #watches: WatchHub | undefined;
   /** It left by its own wish: its removal is no failure. */
   #left = false;
   #answer: (request: Request) => Response | Promise<Response> = notYet;
@@ -115,7 +119,7 @@ export class MemberProcess {
     peers.setIdentity({ clusterId: identity.clusterId, memberId: identity.memberId });
     node.start();
     const app = createApp({
-      service: memberService(node, identity, () => {
+      service: memberService(node, identity, present(this.#watches, "the hub of watches"), () => {
         this.#left = true;
       }),
       info: { version: buildInfo.version, commit: buildInfo.commit, startedAtMs: this.#startedAtMs },
@@ -258,6 +262,12 @@ export class MemberProcess {
       transport: peers,
       newId: randomId,
       parts: [
+        (access) => {
+          this.#watches = createWatchHub(access, this.#registry, (error) =>
+            this.#onEnd({ kind: "failed", error }),
+          );
+          return this.#watches;
+        },
         diskGuard({
           log: logStore,
           store: files,

@@ -1,10 +1,15 @@
-import type { ClusterService, KvService, MemberStatus, Service } from "../api/service.ts";
+import type { ClusterService, KvService, MemberStatus, Service, WatchService } from "../api/service.ts";
 import { CoracleError } from "../base/errors.ts";
 import type { Node } from "../node/node.ts";
 import type { Identity } from "../storage/types.ts";
 
 /** The faces' view of a member. Nothing is decided here. */
-export function memberService(node: Node, identity: Identity, onLeft: () => void): Service {
+export function memberService(
+  node: Node,
+  identity: Identity,
+  watches: WatchService,
+  onLeft: () => void,
+): Service {
   const kv: KvService = {
     propose: (command) => node.propose(command),
     range: (request, consistency) => node.range(request, consistency),
@@ -43,14 +48,13 @@ export function memberService(node: Node, identity: Identity, onLeft: () => void
     },
     readiness: () => view.readiness(),
   };
-  return { kv, cluster, ...notYetServed };
+  return { kv, cluster, watches, ...notYetServed };
 }
 
 const refuse = (): never => {
   throw new CoracleError("not_proposed", "This member does not serve that yet.");
 };
-const notYetServed: Pick<Service, "leases" | "watches" | "maintenance"> = {
+const notYetServed: Pick<Service, "leases" | "maintenance"> = {
   leases: { grant: refuse, revoke: refuse, keepAlive: refuse, timeToLive: refuse, list: refuse },
-  watches: { compactRevision: 0, open: refuse },
   maintenance: { hash: refuse, snapshot: refuse, storage: refuse, compacted: refuse },
 };
