@@ -99,7 +99,7 @@ export class RaftDriver {
 
   #sendAfterStored(messages: readonly Message[]): void {
     if (this.#storedWriteId >= this.#lastWriteId) {
-      for (const message of messages) this.#hooks.send(message);
+      for (const message of messages) this.#sendStored(message);
     } else {
       this.#held.push({ writeId: this.#lastWriteId, messages });
     }
@@ -109,10 +109,16 @@ export class RaftDriver {
     let released = 0;
     for (const { writeId, messages } of this.#held) {
       if (writeId > this.#storedWriteId) break;
-      for (const message of messages) this.#hooks.send(message);
+      for (const message of messages) this.#sendStored(message);
       released++;
     }
     if (released > 0) this.#held.splice(0, released);
+  }
+
+  /** What was acknowledged in an earlier term may be replaced by now, even before it came to the disk. */
+  #sendStored(message: Message): void {
+    if (message.type === "append-response" && message.term < this.raft.term) return;
+    this.#hooks.send(message);
   }
 
   /**
