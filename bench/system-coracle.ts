@@ -22,6 +22,7 @@ export async function startCoracle(): Promise<System> {
     get pids() {
       return cluster.members.filter((member) => member.running).map((member) => member.process.pid);
     },
+    endpoints: cluster.members.map((member) => member.endpoint),
     leader: async () => {
       leader = await cluster.leader();
       return { "http/1.1": leader.endpoint, grpc: await grpcAddress(leader.endpoint) };

@@ -71,6 +71,7 @@ export async function startEtcd(folder: string, count = 3): Promise<System> {
     get pids() {
       return processes.filter((member) => member.running).map((member) => member.pid);
     },
+    endpoints: members.map(({ client }) => client),
     leader: async () => {
       const client = await leader();
       return { "http/1.1": client, grpc: client };

@@ -40,6 +40,8 @@ export interface System {
   readonly name: SystemName;
   readonly version: string;
   readonly pids: readonly number[];
+  /** `host:port` of every member, for HTTP. */
+  readonly endpoints: readonly string[];
   /** `host:port` of the leader, by protocol. */
   leader(): Promise<Readonly<Record<Face["protocol"], string>>>;
   /** The store-wide revision: every applied put raises it by one. */
