@@ -7,6 +7,7 @@ import type { CommandBody, Operation } from "../kv/types.ts";
 export function grows(body: CommandBody): boolean {
   switch (body.type) {
     case "put":
+    case "lease-grant":
       return true;
     case "txn":
       return body.success.some(puts) || body.failure.some(puts);
