@@ -1,20 +1,19 @@
 import { type Context, Hono } from "hono";
 import type { Registry } from "prom-client";
+import { type Clock, systemClock } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-import { clusterRoutes } from "./cluster-routes.ts";
+import { Elections } from "../concurrency/elections.ts";
+import { Locks } from "../concurrency/locks.ts";
 import type { ApiContext, Handler } from "./context.ts";
 import { quoted } from "./errors.ts";
 import { failureResponse, givenRequestId } from "./failure.ts";
 import { crossSiteGuard, hostGuard } from "./guard.ts";
-import { keyRoutes } from "./key-routes.ts";
 import { rawPath } from "./key-target.ts";
-import { listingRoutes } from "./listing-routes.ts";
 import { HttpMetrics } from "./metrics.ts";
 import { type ApiInfo, operatorRoutes } from "./operator-routes.ts";
-import { queryOf } from "./query.ts";
 import type { Service } from "./service.ts";
-import { txnRoute } from "./txn-routes.ts";
+import { mountV1 } from "./v1.ts";
 
 export interface AppOptions {
   readonly service: Service;
@@ -27,15 +26,26 @@ export interface AppOptions {
    * `localhost`. Absent: any. To be given when it listens on loopback, against DNS rebinding.
    */
   readonly hostNames?: readonly string[];
+  /** Aborted when the member begins to stop, so that answers which wait or stream come to an end. */
+  readonly stopping?: AbortSignal;
+  readonly clock?: Clock;
 }
 
 const methods = ["GET", "HEAD", "PUT", "POST", "DELETE"] as const;
-const keyInQuery = /(?:^|&)key(?:=|&|$)/;
 
 /** The client API of a member. It serves any runtime: `app.fetch`. */
 export function createApp(options: AppOptions): Hono {
   const { service } = options;
-  const api: ApiContext = { service, valueBytesMax: options.limits?.valueBytesMax ?? limits.valueBytesMax };
+  const clock = options.clock ?? systemClock;
+  const deps = { kv: service.kv, leases: service.leases, watches: service.watches, clock };
+  const api: ApiContext = {
+    service,
+    locks: new Locks(deps),
+    elections: new Elections(deps),
+    valueBytesMax: options.limits?.valueBytesMax ?? limits.valueBytesMax,
+    clock,
+    stopping: options.stopping ?? new AbortController().signal,
+  };
   const app = new Hono({ getPath: rawPath });
   const httpMetrics = new HttpMetrics(options.metrics);
   const checkHost = hostGuard(options.hostNames);
@@ -43,7 +53,7 @@ export function createApp(options: AppOptions): Hono {
   // One wrapper instead of middleware: it is on the way of every request.
   const serve = (method: string, path: string, handler: Handler): void => {
     const metrics = httpMetrics.route(path, method);
-    app.on(method, path.replace("{key}", "*").replace(/\{(\w+)\}/g, ":$1"), async (c) => {
+    app.on(method, path.replace(/\{(?:key|name)\}/, "*").replace(/\{(\w+)\}/g, ":$1"), async (c) => {
       const startMs = performance.now();
       const request = c.req.raw;
       let response: Response;
@@ -62,24 +72,7 @@ export function createApp(options: AppOptions): Hono {
     });
   };
 
-  const key = keyRoutes(api);
-  const listing = listingRoutes(api);
-  const oneKey = (c: Context): boolean => keyInQuery.test(queryOf(c.req.raw.url));
-  serve("GET", "/v1/kv", (c) => (oneKey(c) ? key.get(c) : listing.list(c)));
-  serve("DELETE", "/v1/kv", (c) => (oneKey(c) ? key.delete(c) : listing.delete(c)));
-  serve("PUT", "/v1/kv/{key}", key.put);
-  serve("GET", "/v1/kv/{key}", key.get);
-  serve("DELETE", "/v1/kv/{key}", key.delete);
-  serve("POST", "/v1/txn", txnRoute(api));
-
-  const cluster = clusterRoutes(api);
-  serve("GET", "/v1/members", cluster.members);
-  serve("DELETE", "/v1/members/{member}", cluster.remove);
-  serve("POST", "/v1/members/{member}/promote", cluster.promote);
-  serve("GET", "/v1/leader", cluster.leader);
-  serve("POST", "/v1/leader", cluster.transfer);
-  serve("POST", "/v1/leave", cluster.leave);
-  serve("GET", "/v1/status", cluster.status);
+  mountV1(serve, api);
 
   const operator = operatorRoutes(service, options.info, options.metrics);
   serve("GET", "/livez", operator.live);

@@ -27,21 +27,22 @@ export function leaseItem(lease: LeaseId, form: Form): number | bigint | string 
   return form !== "cbor" && typeof lease === "bigint" ? `${lease}` : lease;
 }
 
+/** Bytes under a name: as they are in CBOR, else as base64, and as text beside it when they are UTF-8. */
+export function bytesFields(name: string, bytes: Uint8Array, form: Form): Document {
+  if (form === "cbor") return { [name]: bytes };
+  const text = textOf(bytes);
+  const encoded = bytes.toBase64();
+  return text === undefined ? { [`${name}_base64`]: encoded } : { [name]: text, [`${name}_base64`]: encoded };
+}
+
 /**
  * A key and its metadata. CBOR has bytes as they are. JSON always has `key_base64` (and
  * `value_base64`), and `key` as text beside it when the key is UTF-8.
  */
 export function keyValueDocument(keyValue: KeyValue, form: Form, withValue: boolean): Document {
-  const document: Record<string, Item> = {};
-  if (form === "cbor") {
-    document.key = keyValue.key;
-    if (withValue) document.value = keyValue.value;
-  } else {
-    const text = textOf(keyValue.key);
-    if (text !== undefined) document.key = text;
-    document.key_base64 = keyValue.key.toBase64();
-    if (withValue) document.value_base64 = keyValue.value.toBase64();
-  }
+  const document: Record<string, Item> = { ...bytesFields("key", keyValue.key, form) };
+  if (withValue && form === "cbor") document.value = keyValue.value;
+  else if (withValue) document.value_base64 = keyValue.value.toBase64();
   document.create_revision = keyValue.createRevision;
   document.mod_revision = keyValue.modRevision;
   document.version = keyValue.version;

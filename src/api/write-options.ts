@@ -1,15 +1,26 @@
 import * as v from "valibot";
 import type { Command, CommandBody } from "../kv/types.ts";
 import type { ApiContext } from "./context.ts";
+import { invalidArgument } from "./errors.ts";
 import { flag } from "./query.ts";
 
 /** A parameter of every write: answer 307 at a follower, instead of forwarding. */
 export const redirectParameter = { redirect: v.optional(flag) };
 
+export function idempotencyKeyOf(headers: Headers): string | undefined {
+  return headers.get("idempotency-key") ?? undefined;
+}
+
 /** The command with the client's `Idempotency-Key`, when it gave one. */
 export function commandOf(body: CommandBody, headers: Headers): Command {
-  const idempotencyKey = headers.get("idempotency-key");
-  return idempotencyKey === null ? { body } : { body, idempotencyKey };
+  const idempotencyKey = idempotencyKeyOf(headers);
+  return idempotencyKey === undefined ? { body } : { body, idempotencyKey };
+}
+
+/** Of a request whose repetition is no question of one command: `why` says how to repeat it. */
+export function refuseIdempotencyKey(headers: Headers, why: string): void {
+  if (idempotencyKeyOf(headers) === undefined) return;
+  throw invalidArgument(`${why}: leave the header Idempotency-Key out.`);
 }
 
 /**

@@ -1,9 +1,9 @@
 import type { WatchEvent } from "../api/service.ts";
-import { CoracleError } from "../base/errors.ts";
 import { pause } from "../base/pause.ts";
 import type { KeyRange, KeyValue } from "../kv/types.ts";
 import { firstOf, proclaimTxn, queueOf, resignTxn } from "./claim.ts";
 import { eventsOf } from "./events.ts";
+import { isPassing } from "./passing.ts";
 import { ClaimQueue } from "./queue.ts";
 import type {
   CampaignRequest,
@@ -101,10 +101,4 @@ export class Elections implements ElectionService {
     }
     return undefined;
   }
-}
-
-/** After these a read tells how it stands; a watch that ran into compaction has missed something only. */
-function isPassing(error: unknown): boolean {
-  const codes = ["no_leader", "not_proposed", "overloaded", "outcome_unknown", "revision_compacted"];
-  return error instanceof CoracleError && codes.includes(error.code);
 }

@@ -12,6 +12,7 @@ export interface LeaseKeeperOptions {
   readonly renewedAtMs: number;
   /** Once: the lease ended, or must be taken for ended since no renewal was answered within its TTL. */
   readonly onLost?: (error: CoracleError) => void;
+  readonly onRenewed?: (ttlSeconds: number) => void;
 }
 
 const retryMsMax = 1000;
@@ -54,6 +55,7 @@ export class LeaseKeeper {
       this.#validUntilMs = sentAtMs + this.#ttlMs;
       this.#watchDeadline();
       this.#renewAfter(this.#ttlMs / 3);
+      this.#options.onRenewed?.(ttlSeconds);
     } catch (error) {
       if (this.#stopped) return;
       if (error instanceof CoracleError && error.code === "lease_not_found") this.#lose(error);

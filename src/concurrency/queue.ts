@@ -16,6 +16,7 @@ import {
 } from "./claim.ts";
 import { deletionOf } from "./deletion.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
+import { codeOf, isPassing } from "./passing.ts";
 import type { Claim, ClaimRequest, ConcurrencyDependencies } from "./types.ts";
 
 const log = getLogger(["coracle", "concurrency"]);
@@ -220,15 +221,6 @@ function heldError(waitMs: number): CoracleError {
   );
 }
 
-function codeOf(error: unknown): string {
-  return error instanceof CoracleError ? error.code : "";
-}
-
 function isStopping(error: unknown): boolean {
   return codeOf(error) === "shutting_down";
-}
-
-/** A read or a watch that fails so may be had a moment later. */
-function isPassing(error: unknown): boolean {
-  return ["no_leader", "not_proposed", "overloaded", "outcome_unknown"].includes(codeOf(error));
 }
