@@ -125,6 +125,7 @@ export class MemberProcess {
       info: { version: buildInfo.version, commit: buildInfo.commit, startedAtMs: this.#startedAtMs },
       metrics: this.#registry,
       limits: { valueBytesMax: this.#config.valueBytesMax },
+      stopping: this.#stopping.signal,
       // A page in a browser on this machine must not reach a member by a name of its own (DNS rebinding).
       ...(isLoopbackHost(listenClient.host) ? { hostNames: [new URL(advertiseClient).hostname] } : {}),
     });
