@@ -19,14 +19,16 @@ export interface StreamEvent {
 const beatMs = 15_000;
 const beat = utf8(":\n\n");
 
-function encode(form: StreamForm, { type, id, document }: StreamEvent): Uint8Array {
+/** The bytes of one event. */
+export function encodeEvent(form: StreamForm, { type, id, document }: StreamEvent): Uint8Array {
   if (form === "ndjson") return utf8(`${JSON.stringify({ type, ...document })}\n`);
   // JSON has no line breaks of its own, so one data line holds it (WHATWG HTML §9.2.6).
   const idLine = id === undefined ? "" : `id: ${id}\n`;
   return utf8(`${idLine}event: ${type}\ndata: ${JSON.stringify(document)}\n\n`);
 }
 
-function failureEvent(error: unknown): StreamEvent {
+/** What ends a stream that failed: what a problem document would say. */
+export function failureEvent(error: unknown): StreamEvent {
   const known = error instanceof CoracleError ? error : internalError("of this stream");
   if (known !== error) log.error("A stream ended by a bug: {error}.", { error });
   const { status, title } = errorFaces[known.code];
@@ -62,7 +64,7 @@ export function streamResponse(
         const { done, value } = await events.next();
         if (gone.signal.aborted) return;
         if (done !== true) {
-          controller.enqueue(encode(form, value));
+          controller.enqueue(encodeEvent(form, value));
           return;
         }
       } catch (error) {
@@ -70,7 +72,7 @@ export function streamResponse(
         last = failureEvent(error);
       }
       clearInterval(timer);
-      if (last !== undefined) controller.enqueue(encode(form, last));
+      if (last !== undefined) controller.enqueue(encodeEvent(form, last));
       controller.close();
     },
     async cancel() {
