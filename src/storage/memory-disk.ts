@@ -43,6 +43,11 @@ export class MemoryLogDisk {
     return this.#unsynced.length;
   }
 
+  /** The last index that is durable. */
+  get lastIndex(): number {
+    return this.#cutIndex + this.#entries.length;
+  }
+
   /** Whether a crash left a part of a write behind. */
   get torn(): boolean {
     return this.#torn !== undefined;

@@ -22,7 +22,7 @@ import { type Profile, profileOf } from "./profile.ts";
 import { Client } from "./workload/client.ts";
 import { marksOf } from "./workload/commands.ts";
 import { History } from "./workload/history.ts";
-import { finalReads, probe } from "./workload/plans.ts";
+import { finalReads, probe, type Weights, weightsOf } from "./workload/plans.ts";
 
 /** Within this time after the faults stopped, every healthy member must have carried out a write. */
 const progressMsMax = 20_000;
@@ -100,6 +100,7 @@ class Simulation implements World {
   readonly #clients: Client[] = [];
   readonly #localReads: LocalReads;
   readonly #ids;
+  readonly #weights: Weights;
   /** Machines of the minority that stays down to the end. */
   readonly #leftDown = new Set<Host>();
   readonly #removalsAsked = new Set<MemberId>();
@@ -110,6 +111,7 @@ class Simulation implements World {
     Object.assign(raftLimits, this.profile.raft);
     this.#faults = faults ?? faultsOf(seed);
     this.#ids = stream(seed, "ids");
+    this.#weights = weightsOf(stream(seed, "weights"));
     const { scheduler, coverage, profile } = this;
     this.trace = new Trace(() => scheduler.nowMs, print);
     this.conditions = new Conditions(stream(seed, "network"), profile.networkMs, () => scheduler.nowUs);
@@ -264,6 +266,7 @@ class Simulation implements World {
       random,
       thinkMs,
       padding,
+      weights: this.#weights,
     });
   }
 

@@ -70,6 +70,7 @@ export class Checks {
     if (before === undefined) return;
     checkOrder(process, before, now);
     checkCommitRule(process, before, now);
+    this.#promises.checkCommit(process, before, now);
     checkCampaignRule(process, before, now);
     this.#cover(process, before, now);
   }

@@ -32,6 +32,8 @@ export class CommittedLog {
   /** The members before the last change: who has not heard of it counts by these. */
   membersBefore: ReadonlyMap<MemberId, { readonly learner: boolean }> = new Map();
   #membership: Membership | undefined;
+  /** Told once of each membership change that comes to light as committed. */
+  readonly onChange = new Set<() => void>();
   readonly #marksOf: (command: Command) => readonly string[];
   readonly #coverage: Coverage;
   readonly #firstIndex: number;
@@ -120,6 +122,7 @@ export class CommittedLog {
       });
     } else if (content.type === "membership") {
       this.#coverage.add(`membership: ${content.change.op} committed`);
+      for (const tell of [...this.onChange]) tell();
     }
     this.#entries.set(index, { term, digest, commitTerm: raftTerm, revisionAfter: this.model.revision });
   }

@@ -1,8 +1,9 @@
 import type { PeerMessage } from "../../../src/peer/types.ts";
-import { entryKind, type RaftWrite } from "../../../src/raft/types.ts";
+import { entryKind, type MemberId, type RaftStatus, type RaftWrite } from "../../../src/raft/types.ts";
 import type { LogStore } from "../../../src/storage/types.ts";
 import type { Coverage } from "../engine/coverage.ts";
 import { Violation } from "../engine/violation.ts";
+import type { Host } from "../members/host.ts";
 import type { MemberProcess } from "../members/process.ts";
 import type { CommittedLog } from "./committed-log.ts";
 import { checkChangeRule } from "./raft-rules.ts";
@@ -76,6 +77,28 @@ export class RaftPromises {
     this.#coverage.add("snapshot: installed");
     if (snapshot.index < log.lastIndex())
       this.#coverage.add("snapshot: installed over a log that reaches further");
+  }
+
+  /** What a leader commits is on the disks of a majority (thesis §3.5, §10.2.1): its own counts no earlier. */
+  checkCommit(process: MemberProcess, before: RaftStatus, now: RaftStatus): void {
+    if (before.role !== "leader" || now.role !== "leader" || now.commit === before.commit) return;
+    const enough = [before.conf, now.conf].some(({ voters }) => {
+      const stored = voters.filter((voter) => this.#reaches(process.host.world.hosts, voter, now.commit));
+      return stored.length * 2 > voters.length;
+    });
+    if (enough) return;
+    throw new Violation(
+      "durability",
+      `${process.host.name} committed up to ${now.commit} in term ${now.term}, which is not on the disks of a majority`,
+    );
+  }
+
+  /** Whether a voter's disk holds the log up to an index; of a disk that was lost anything may be true. */
+  #reaches(hosts: readonly Host[], voter: MemberId, index: number): boolean {
+    const host = hosts.find(({ disk }) => disk.identity?.memberId === voter);
+    const durable = host?.process === undefined ? undefined : this.#durable.get(host.process);
+    if (durable !== undefined) return durable.lastIndex >= index;
+    return host?.disk.log === undefined || host.disk.log.lastIndex >= index;
   }
 
   sent(process: MemberProcess, message: PeerMessage): void {

@@ -1,10 +1,11 @@
 import { CoracleError } from "../../../src/base/errors.ts";
+import type { Random } from "../../../src/base/prng.ts";
 import type { Node } from "../../../src/node/node.ts";
-import { chance, pick } from "../engine/streams.ts";
+import { between, chance, pick } from "../engine/streams.ts";
 import type { Host } from "../members/host.ts";
 import { joinCluster } from "../members/join.ts";
 import type { World } from "../members/world.ts";
-import { inService } from "./targets.ts";
+import { inService, leaderOf, victim } from "./targets.ts";
 import type { FaultKind } from "./types.ts";
 
 /** Asks any member to change the membership, and counts what comes of it. */
@@ -35,6 +36,41 @@ function anyActive(world: World, random: Parameters<FaultKind["begin"]>[1]): Hos
   return hosts.length === 0 ? undefined : pick(random, hosts);
 }
 
+/** Has any member remove any other. */
+function removeSomeone(world: World, random: Random): void {
+  const asked = anyActive(world, random);
+  const victims = inService(world);
+  const id = victims.length < 2 ? undefined : pick(random, victims).disk.identity?.memberId;
+  if (asked === undefined || id === undefined || !world.mayRemoveVoter()) return;
+  world.removalAsked(id);
+  administer(world, asked, "removal", (node) => node.cluster.removeMember(id));
+}
+
+/** Takes a machine down within moments of the next membership change, mostly that of the leader. */
+function downAtNextChange(world: World, random: Random): () => void {
+  const { onChange } = world.checks.committed;
+  let hit: Host | undefined;
+  let over = false;
+  const strike = (): void => {
+    onChange.delete(strike);
+    world.scheduler.after(between(random, 0, chance(random, 0.5) ? 2000 : 20_000), () => {
+      const host = chance(random, 0.7) ? (leaderOf(world) ?? victim(world, random)) : victim(world, random);
+      if (over || host === undefined) return;
+      world.coverage.add("crash: within moments of a membership change");
+      hit = host;
+      host.holdDown();
+      if (chance(random, 0.7)) host.losePower();
+      else host.kill();
+    });
+  };
+  onChange.add(strike);
+  return () => {
+    over = true;
+    onChange.delete(strike);
+    hit?.letUp();
+  };
+}
+
 export const membershipFaults: Readonly<Record<string, FaultKind>> = {
   "new member joins": {
     weight: 9,
@@ -63,14 +99,18 @@ export const membershipFaults: Readonly<Record<string, FaultKind>> = {
     durationMsMin: 0,
     durationMsMax: 0,
     begin: (world, random) => {
-      const asked = anyActive(world, random);
-      const victims = inService(world);
-      const victim = victims.length < 2 ? undefined : pick(random, victims);
-      const id = victim?.disk.identity?.memberId;
-      if (asked === undefined || id === undefined || !world.mayRemoveVoter()) return undefined;
-      world.removalAsked(id);
-      administer(world, asked, "removal", (node) => node.cluster.removeMember(id));
+      removeSomeone(world, random);
       return undefined;
+    },
+  },
+  "crash at a membership change": {
+    weight: 8,
+    durationMsMin: 300,
+    durationMsMax: 4000,
+    begin: (world, random) => {
+      const end = downAtNextChange(world, random);
+      if (chance(random, 0.7)) removeSomeone(world, random);
+      return end;
     },
   },
   "learner promoted by hand": {

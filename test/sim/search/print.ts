@@ -37,6 +37,7 @@ export const wanted = [
   "client: transaction that reads the past refused",
   "crash: a write of the log torn",
   "crash: between a commit of state.db and what follows",
+  "crash: within moments of a membership change",
   "disk: damage found at start",
   "disk: member stopped by a failed write",
   "liveness: minority stays down",

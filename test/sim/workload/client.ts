@@ -11,7 +11,7 @@ import type { MemberProcess } from "../members/process.ts";
 import type { World } from "../members/world.ts";
 import { commandOf, operationOf, outputOf, rangeOf, seenOf } from "./commands.ts";
 import type { Ending, History, RecordedOperation } from "./history.ts";
-import { type Memory, nextPlan, type Plan } from "./plans.ts";
+import { type Memory, nextPlan, type Plan, type Weights } from "./plans.ts";
 
 /** A client gives up waiting for an answer after this long. */
 const patienceMs = 3500;
@@ -33,6 +33,7 @@ export interface ClientOptions {
   readonly number: number;
   readonly random: Random;
   readonly thinkMs: number;
+  readonly weights: Weights;
   /** Bytes added to each value. */
   readonly padding: number;
 }
@@ -61,10 +62,13 @@ export class Client {
 
   /** One operation through this machine, and no other. */
   once(via: Host): void {
-    const { random } = this.#options;
-    const plan = nextPlan({ random, memory: this.#memory, mark: () => this.mark() });
     this.#stopped = true;
-    this.perform(plan, via, () => {});
+    this.perform(this.#nextPlan(), via, () => {});
+  }
+
+  #nextPlan(): Plan {
+    const { random, weights } = this.#options;
+    return nextPlan({ random, weights, memory: this.#memory, mark: () => this.mark() });
   }
 
   stop(): void {
@@ -79,8 +83,7 @@ export class Client {
     const { world, random, thinkMs } = this.#options;
     world.scheduler.afterMs(latency(random, thinkMs), () => {
       if (this.#stopped || !this.#idle) return;
-      const plan = nextPlan({ random, memory: this.#memory, mark: () => this.mark() });
-      this.perform(plan, undefined, () => this.#think());
+      this.perform(this.#nextPlan(), undefined, () => this.#think());
     });
   }
 
