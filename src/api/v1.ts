@@ -9,6 +9,7 @@ import { listingRoutes } from "./listing-routes.ts";
 import { lockRoutes } from "./lock-routes.ts";
 import { queryOf } from "./query.ts";
 import { txnRoute } from "./txn-routes.ts";
+import { watchRoute } from "./watch-routes.ts";
 
 /** Serves one method of a path; `{key}` and `{name}` take the rest of the path. */
 export type Serve = (method: string, path: string, handler: Handler) => void;
@@ -32,6 +33,7 @@ function mountStore(serve: Serve, api: ApiContext): void {
   serve("GET", "/v1/kv/{key}", key.get);
   serve("DELETE", "/v1/kv/{key}", key.delete);
   serve("POST", "/v1/txn", txnRoute(api));
+  serve("GET", "/v1/watch", watchRoute(api));
 
   serve("POST", "/v1/compact", compactRoute(api));
 }
