@@ -4,15 +4,19 @@ import { compareInt64 } from "../base/int64.ts";
 import type { MemberRecord } from "../base/members.ts";
 import type {
   Command,
+  CommandResult,
   Compare,
   KeyRange,
   KeyValue,
+  LeaseId,
   Operation,
   OperationResult,
   RangeOperation,
   RangeResult,
 } from "../kv/types.ts";
 import { validateCommand, validateRangeOperation } from "../kv/validate.ts";
+import { FakeLeases } from "./fake-leases.test-support.ts";
+import { FakeWatches } from "./fake-watches.test-support.ts";
 import type { ClusterHead, ClusterService, Consistency, KvService, Service } from "./service.ts";
 
 /** A version of a key: absent when it was deleted at that revision. */
@@ -32,20 +36,17 @@ const unserved = (): never => {
 export class FakeService implements Service {
   readonly kv: { -readonly [Method in keyof KvService]: KvService[Method] };
   readonly cluster: FakeCluster;
-  readonly leases: Service["leases"] = {
-    grant: unserved,
-    revoke: unserved,
-    keepAlive: unserved,
-    timeToLive: unserved,
-    list: unserved,
-  };
-  readonly watches: Service["watches"] = { compactRevision: 0, open: unserved };
+  readonly leases = new FakeLeases(this);
+  readonly watches = new FakeWatches(this);
   readonly maintenance: Service["maintenance"] = {
     hash: unserved,
     snapshot: unserved,
     storage: unserved,
-    compacted: unserved,
+    compacted: async () => {
+      this.physicallyCompacted = this.watches.compactRevision;
+    },
   };
+  physicallyCompacted = 0;
   readonly commands: Command[] = [];
   readonly reads: { readonly request: RangeOperation; readonly consistency: Consistency }[] = [];
   /** Off when a benchmark would fill the memory. */
@@ -56,7 +57,7 @@ export class FakeService implements Service {
   gate: Promise<void> | undefined;
   onWaiting = (): void => {};
   readonly #versions = new Map<string, Version[]>();
-  readonly #answers = new Map<string, OperationResult>();
+  readonly #answers = new Map<string, Exclude<CommandResult, { type: "refused" }>>();
 
   constructor() {
     this.cluster = new FakeCluster(this);
@@ -87,10 +88,26 @@ export class FakeService implements Service {
     throw failure;
   }
 
-  #propose(command: Command): OperationResult {
+  /** The live keys that hang on a lease. */
+  keysOf(lease: LeaseId): Uint8Array[] {
+    return this.#select({ key: new Uint8Array(1), end: null }, this.revision)
+      .filter((keyValue) => keyValue.lease === lease)
+      .map(({ key }) => key);
+  }
+
+  deleteKeys(keys: readonly Uint8Array[]): void {
+    const next = this.revision + 1;
+    for (const key of keys) this.#write(key, next, undefined);
+  }
+
+  #propose(command: Command): Exclude<CommandResult, { type: "refused" }> {
     const { body, idempotencyKey } = command;
     const known = idempotencyKey === undefined ? undefined : this.#answers.get(idempotencyKey);
     if (known !== undefined) return known;
+    if (body.type === "compact") {
+      this.watches.compact(body.revision);
+      return { type: "compact", revision: this.revision };
+    }
     if (!("key" in body) && body.type !== "txn")
       throw new CoracleError("invalid_argument", `The fake does no ${body.type}.`);
     const next = this.revision + 1;
@@ -102,6 +119,7 @@ export class FakeService implements Service {
   #run(operation: Operation, next: number): OperationResult {
     switch (operation.type) {
       case "put": {
+        this.leases.require(operation.lease);
         const before = this.#now(operation.key);
         const keyValue: KeyValue = {
           key: operation.key,
@@ -141,6 +159,7 @@ export class FakeService implements Service {
     versions.push({ revision, keyValue });
     this.#versions.set(name, versions);
     this.revision = revision;
+    this.watches.written(key, revision, keyValue);
   }
 
   #now(key: Uint8Array): KeyValue | undefined {
@@ -167,7 +186,14 @@ export class FakeService implements Service {
     if (request.revision > this.revision) {
       throw new CoracleError("revision_future", `Revision ${request.revision} lies after ${this.revision}.`);
     }
-    const all = this.#select(request, request.revision === 0 ? this.revision : request.revision);
+    const all = this.#select(request, request.revision === 0 ? this.revision : request.revision).filter(
+      ({ createRevision }) => createRevision <= (request.maxCreateRevision ?? Number.POSITIVE_INFINITY),
+    );
+    // Only what locks and elections ask for: by age.
+    if (request.sort !== undefined) {
+      const direction = request.sort.descending ? -1 : 1;
+      all.sort((a, b) => direction * (a.createRevision - b.createRevision));
+    }
     const limited = request.limit === 0 ? all : all.slice(0, request.limit);
     const keys = request.countOnly === true ? [] : limited;
     return {
@@ -180,7 +206,11 @@ export class FakeService implements Service {
   }
 
   #holds(compare: Compare): boolean {
-    const found = this.#now(compare.key);
+    if (compare.end === undefined) return this.#holdsFor(compare, this.#now(compare.key));
+    return this.#select(compare, this.revision).every((found) => this.#holdsFor(compare, found));
+  }
+
+  #holdsFor(compare: Compare, found: KeyValue | undefined): boolean {
     if (compare.operand instanceof Uint8Array) {
       return found !== undefined && matches(compare, compareBytes(found.value, compare.operand));
     }

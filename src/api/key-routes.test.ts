@@ -98,6 +98,7 @@ describe("one key", () => {
   test("passes lease and idempotency key on", async () => {
     const { service, send } = testApp();
     const headers = { "idempotency-key": "order-17" };
+    service.leases.granted.set(77, 60);
     const first = await send("PUT", "/v1/kv/a?lease=77", { body: "1", headers });
     const again = await send("PUT", "/v1/kv/a?lease=77", { body: "1", headers });
     assert.deepEqual(again.document, first.document);

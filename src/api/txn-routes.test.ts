@@ -7,7 +7,8 @@ const txn = (body: unknown) => ({ headers: asJson, body: JSON.stringify(body) })
 
 describe("a transaction", () => {
   test("runs the branch that its comparisons choose", async () => {
-    const { send } = testApp();
+    const { service, send } = testApp();
+    service.leases.granted.set(7, 60);
     const claim = txn({
       compare: [{ key: "lock", version: 0 }],
       success: [
@@ -67,6 +68,7 @@ describe("a transaction", () => {
 
   test("is the same in CBOR, with bytes as bytes", async () => {
     const { service, send } = testApp();
+    service.leases.granted.set(2 ** 40, 60);
     const body = encode({
       compare: [{ key: new Uint8Array([255]), mod_revision: 2n ** 40n, result: "less" }],
       success: [
