@@ -2,7 +2,6 @@ import { isDeepStrictEqual } from "node:util";
 import { getLogger } from "@logtape/logtape";
 import { Registry } from "prom-client";
 import { createApp } from "../api/app.ts";
-import { present } from "../base/assert.ts";
 import { buildInfo } from "../base/build-info.ts";
 import { systemClock } from "../base/clock.ts";
 import { CoracleError, messageOf } from "../base/errors.ts";
@@ -25,9 +24,9 @@ import { reconcile } from "../storage/reconcile.ts";
 import { SqliteLogStore } from "../storage/sqlite-log.ts";
 import { StateFiles } from "../storage/state-files.ts";
 import type { Identity } from "../storage/types.ts";
-import type { WatchHub } from "../watch/hub.ts";
 import type { SnapshotOffer } from "../wire/link-frames.ts";
 import { joinRequestSchema, parseBody } from "../wire/requests.ts";
+import { MemberParts } from "./member-parts.ts";
 import { memberService } from "./member-service.ts";
 import {
   checkKnownIdentity,
@@ -43,7 +42,6 @@ import {
   removeUnusedState,
   selfOf,
 } from "./member-start.ts";
-import { createWatchHub } from "./member-watches.ts";
 
 const log = getLogger(["coracle", "start"]);
 
@@ -87,7 +85,7 @@ export class MemberProcess {
   #files: StateFiles | undefined;
   #state: StateMachine | undefined;
   #node: Node | undefined;
-  #watches: WatchHub | undefined;
+  readonly #parts: MemberParts;
   /** It left by its own wish: its removal is no failure. */
   #left = false;
   #answer: (request: Request) => Response | Promise<Response> = notYet;
@@ -96,6 +94,7 @@ export class MemberProcess {
     this.#config = config;
     this.#onEnd = onEnd;
     this.#token = joinToken(config);
+    this.#parts = new MemberParts(this.#registry, (error) => this.#onEnd({ kind: "failed", error }));
   }
 
   /** Resolves when the member takes part in its cluster; rejects when it cannot. */
@@ -119,7 +118,7 @@ export class MemberProcess {
     peers.setIdentity({ clusterId: identity.clusterId, memberId: identity.memberId });
     node.start();
     const app = createApp({
-      service: memberService(node, identity, present(this.#watches, "the hub of watches"), () => {
+      service: memberService(node, identity, this.#parts.services, () => {
         this.#left = true;
       }),
       info: { version: buildInfo.version, commit: buildInfo.commit, startedAtMs: this.#startedAtMs },
@@ -263,12 +262,7 @@ export class MemberProcess {
       transport: peers,
       newId: randomId,
       parts: [
-        (access) => {
-          this.#watches = createWatchHub(access, this.#registry, (error) =>
-            this.#onEnd({ kind: "failed", error }),
-          );
-          return this.#watches;
-        },
+        ...this.#parts.factories,
         diskGuard({
           log: logStore,
           store: files,

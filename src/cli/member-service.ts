@@ -1,13 +1,14 @@
-import type { ClusterService, KvService, MemberStatus, Service, WatchService } from "../api/service.ts";
+import type { ClusterService, KvService, MemberStatus, Service } from "../api/service.ts";
 import { CoracleError } from "../base/errors.ts";
 import type { Node } from "../node/node.ts";
 import type { Identity } from "../storage/types.ts";
+import type { MemberParts } from "./member-parts.ts";
 
 /** The faces' view of a member. Nothing is decided here. */
 export function memberService(
   node: Node,
   identity: Identity,
-  watches: WatchService,
+  parts: MemberParts["services"],
   onLeft: () => void,
 ): Service {
   const kv: KvService = {
@@ -48,13 +49,12 @@ export function memberService(
     },
     readiness: () => view.readiness(),
   };
-  return { kv, cluster, watches, ...notYetServed };
+  return { kv, cluster, ...parts, ...notYetServed };
 }
 
 const refuse = (): never => {
   throw new CoracleError("not_proposed", "This member does not serve that yet.");
 };
-const notYetServed: Pick<Service, "leases" | "maintenance"> = {
-  leases: { grant: refuse, revoke: refuse, keepAlive: refuse, timeToLive: refuse, list: refuse },
+const notYetServed: Pick<Service, "maintenance"> = {
   maintenance: { hash: refuse, snapshot: refuse, storage: refuse, compacted: refuse },
 };
