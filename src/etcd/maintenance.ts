@@ -1,0 +1,104 @@
+import { createHash } from "node:crypto";
+import { getLogger } from "@logtape/logtape";
+import type { Service } from "../api/service.ts";
+import { emptyBytes } from "../base/bytes.ts";
+import { EtcdError, grpcCodes } from "./error.ts";
+import type { Maintenance, SnapshotResponse } from "./gen/maintenance_pb.ts";
+import { headerOf, safeNumber } from "./messages.ts";
+import { refusal } from "./refusals.ts";
+import type { HandlersOf } from "./types.ts";
+import { etcdVersion } from "./version.ts";
+
+const log = getLogger(["coracle", "etcd"]);
+
+export function maintenanceHandlers({ maintenance, cluster }: Service): HandlersOf<typeof Maintenance> {
+  return {
+    async alarm() {
+      // No alarm needs a person here: a full store refuses growth, and serves again by itself.
+      return { $typeName: "etcdserverpb.AlarmResponse", alarms: [] };
+    },
+    async status() {
+      const head = cluster.head();
+      const { bytes, usedBytes } = maintenance.storage();
+      const self = cluster.members().find(({ id }) => id === head.memberId);
+      return {
+        $typeName: "etcdserverpb.StatusResponse",
+        header: headerOf(head),
+        version: etcdVersion.server,
+        dbSize: BigInt(bytes),
+        leader: BigInt(head.leaderId),
+        raftIndex: BigInt(head.appliedIndex),
+        raftTerm: BigInt(head.term),
+        raftAppliedIndex: BigInt(head.appliedIndex),
+        errors: head.leaderId === 0 ? [refusal("noLeader").message] : [],
+        dbSizeInUse: BigInt(usedBytes),
+        isLearner: self?.learner === true,
+        storageVersion: "",
+        dbSizeQuota: 0n,
+      };
+    },
+    async defragment() {
+      log.info(
+        "A client asked for a defragmentation: there is none to do, free pages are given back as they come.",
+      );
+      return { $typeName: "etcdserverpb.DefragmentResponse" };
+    },
+    async hash() {
+      const { hash, revision } = await maintenance.hash();
+      return { $typeName: "etcdserverpb.HashResponse", header: headerOf(cluster.head(), revision), hash };
+    },
+    async hashKV(request) {
+      const { hash, revision, compactRevision } = await maintenance.hash();
+      const wanted = safeNumber(request.revision);
+      if (wanted > revision) throw refusal("futureRevision");
+      if (wanted > 0 && wanted <= compactRevision) throw refusal("compacted");
+      if (wanted > 0 && wanted < revision) {
+        throw new EtcdError(
+          grpcCodes.unimplemented,
+          `etcdserver: only the state as of now (revision ${revision}) has a hash: leave the revision out`,
+        );
+      }
+      return {
+        $typeName: "etcdserverpb.HashKVResponse",
+        header: headerOf(cluster.head(), revision),
+        hash,
+        compactRevision: BigInt(compactRevision),
+        hashRevision: BigInt(revision),
+      };
+    },
+    async *snapshot() {
+      const whole = createHash("sha256");
+      const pieces = maintenance.snapshot();
+      let remaining = pieces.bytes ?? 0;
+      for await (const piece of pieces) {
+        whole.update(piece);
+        remaining = Math.max(0, remaining - piece.length);
+        yield snapshotPiece(piece, remaining);
+      }
+      yield snapshotPiece(new Uint8Array(whole.digest()), 0);
+    },
+    async moveLeader(request) {
+      const { leaderId, memberId } = cluster.head();
+      if (leaderId !== memberId) throw refusal("notLeader");
+      const target = cluster.members().find(({ id }) => BigInt(id) === request.targetID);
+      if (target === undefined || target.learner) throw refusal("badTransferee");
+      if (target.id !== memberId) await cluster.transferLeadership(target.id);
+      return { $typeName: "etcdserverpb.MoveLeaderResponse" };
+    },
+    async downgrade() {
+      throw new EtcdError(
+        grpcCodes.unimplemented,
+        "etcdserver: coracle has no cluster version to downgrade: install the older release",
+      );
+    },
+  };
+}
+
+function snapshotPiece(blob: Uint8Array, remaining: number): SnapshotResponse {
+  return {
+    $typeName: "etcdserverpb.SnapshotResponse",
+    remainingBytes: BigInt(remaining),
+    blob: blob.length === 0 ? emptyBytes : blob,
+    version: "",
+  };
+}
