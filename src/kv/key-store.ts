@@ -7,15 +7,18 @@ import {
   headChecksum,
   type KeyRow,
   keyColumns,
+  keyNumbers,
   type LinkRow,
   linkColumns,
   type PastRow,
+  parseHead,
   parseKeyRow,
   parseLinkRow,
   parseRevisionRow,
   type RevisionRow,
   revisionColumns,
   tombstoneColumns,
+  tombstoneNumbers,
 } from "./rows.ts";
 import { damaged } from "./schema.ts";
 import type { State } from "./state.ts";
@@ -49,7 +52,7 @@ class RangeStatements {
         `SELECT ${keyColumns} FROM key WHERE ${inRange} AND ${keyWhere}
          UNION ALL
          SELECT ${tombstoneColumns} FROM tombstone WHERE ${inRange} AND ${tombstoneWhere}
-         ORDER BY 1 LIMIT ${last}`,
+         ORDER BY key LIMIT ${last}`,
       );
     const at = next;
     // A row of version 1 follows a tombstone or nothing, a tombstone follows a value.
@@ -91,8 +94,8 @@ export class KeyStore {
 
   constructor(db: SqliteDatabase, state: State) {
     this.#state = state;
-    this.#getKey = db.prepare(`SELECT ${keyColumns} FROM key WHERE key = ?`);
-    this.#getTombstone = db.prepare(`SELECT ${tombstoneColumns} FROM tombstone WHERE key = ?`);
+    this.#getKey = db.prepare(`SELECT ${keyNumbers} FROM key WHERE key = ?`);
+    this.#getTombstone = db.prepare(`SELECT ${tombstoneNumbers} FROM tombstone WHERE key = ?`);
     this.#getValue = db.prepare("SELECT value_checksum, checksum, value FROM revision WHERE seq = ?");
     this.#insertKey = db.prepare("INSERT INTO key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     this.#updateKey = db.prepare(
@@ -150,7 +153,7 @@ export class KeyStore {
 
   #create(key: Uint8Array, value: Uint8Array, lease: LeaseId, revision: number): void {
     const row = this.#tombstones ? this.#getTombstone.get(key) : undefined;
-    const tombstone = row === undefined ? undefined : parseKeyRow(row);
+    const tombstone = row === undefined ? undefined : parseHead(key, row);
     const keyCrc = keyChecksum(key);
     const prev = tombstone === undefined ? 0 : tombstone.seq;
     const jump = tombstone === undefined ? 0 : this.#jumpAfter(tombstone);
@@ -213,7 +216,7 @@ export class KeyStore {
   /** The row of one key, without its value. */
   find(key: Uint8Array): KeyRow | undefined {
     const row = this.#getKey.get(key);
-    return row === undefined ? undefined : parseKeyRow(row);
+    return row === undefined ? undefined : parseHead(key, row);
   }
 
   /** One key with its value. Two lookups by hand: a join costs several times as much on Bun. */
@@ -308,7 +311,7 @@ export class KeyStore {
 
   #pastSeqOf(key: Uint8Array, at: number): number[] {
     const row = this.#getKey.get(key) ?? this.#getTombstone.get(key);
-    const seq = row === undefined ? 0 : this.#pastSeq(parseKeyRow(row), at);
+    const seq = row === undefined ? 0 : this.#pastSeq(parseHead(key, row), at);
     return seq === 0 ? [] : [seq];
   }
 

@@ -35,10 +35,12 @@ export interface LinkRow extends Links, Omit<KeyValue, "key" | "value"> {
   readonly valueCrc: number;
 }
 
-/** The columns that `parseKeyRow` takes, of `key` and of `tombstone`. */
-export const keyColumns =
-  "key, seq, create_revision, mod_revision, version, lease, prev, jump, links, checksum";
-export const tombstoneColumns = "key, seq, 0, 0, 0, 0, prev, jump, links, checksum";
+/** The columns that `parseHead` takes, of `key` and of `tombstone`. */
+export const keyNumbers = "seq, create_revision, mod_revision, version, lease, prev, jump, links, checksum";
+export const tombstoneNumbers = "seq, 0, 0, 0, 0, prev, jump, links, checksum";
+/** The columns that `parseKeyRow` takes. */
+export const keyColumns = `${keyNumbers}, key`;
+export const tombstoneColumns = `${tombstoneNumbers}, key`;
 /** The columns that `parseLinkRow` takes: they stand before key and value, which may be long. */
 export const linkColumns =
   "mod_revision, create_revision, version, lease, prev, jump, value_checksum, checksum";
@@ -49,7 +51,6 @@ export const revisionColumns = `${linkColumns}, key, value`;
 type PackedLease = number | Uint8Array;
 
 type HeadColumns = [
-  key: Uint8Array,
   seq: number,
   createRevision: number,
   modRevision: number,
@@ -79,8 +80,12 @@ function leaseId(packed: PackedLease, seq: number): LeaseId {
 }
 
 export function parseKeyRow(row: SqlValue[]): KeyRow {
-  const [key, seq, createRevision, modRevision, version, packed, prev, jump, links, stored] =
-    row as HeadColumns;
+  return parseHead(row[9] as Uint8Array, row);
+}
+
+/** The row of a key that is known, so that the row need not have it. */
+export function parseHead(key: Uint8Array, row: SqlValue[]): KeyRow {
+  const [seq, createRevision, modRevision, version, packed, prev, jump, links, stored] = row as HeadColumns;
   const lease = leaseId(packed, seq);
   const keyCrc = keyChecksum(key);
   const checksum = keyRowChecksum(keyCrc, seq, createRevision, modRevision, version, lease);
