@@ -285,7 +285,7 @@ export class MemberProcess {
     if (name !== "join") throw new CoracleError("invalid_argument", `There is no request named "${name}".`);
     const request = parseBody(joinRequestSchema, body, "request to join");
     if (this.#node === undefined) throw new CoracleError("no_leader", "This member is still starting.");
-    return { status: "admitted", ...(await this.#node.cluster.join(request)) };
+    return this.#node.cluster.join(request);
   }
 
   #running(): { readonly node: Node; readonly files: StateFiles } {

@@ -1,9 +1,8 @@
 import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../base/clock.ts";
 import { CoracleError, type ErrorCode, messageOf } from "../base/errors.ts";
-import type { MemberRecord } from "../base/members.ts";
 import { pause } from "../base/pause.ts";
-import { type JoinRequest, joinResponseSchema, parseBody } from "../wire/requests.ts";
+import { type Joined, type JoinRequest, joinResponseSchema, parseBody } from "../wire/requests.ts";
 import type { Ask } from "./ask.ts";
 
 const log = getLogger(["coracle", "discovery"]);
@@ -35,14 +34,8 @@ export interface JoinOptions {
   readonly reportMs?: number;
 }
 
-export interface Joined {
-  readonly clusterId: number;
-  readonly memberId: number;
-  readonly members: readonly MemberRecord[];
-}
-
 /**
- * Asks to become a member, follows hints to the leader, and goes on asking while there is none.
+ * Asks to become a member, and goes on asking while no leader can admit it.
  * Asking twice is harmless: the answer for the same name and address is the same member.
  *
  * @throws CoracleError when the cluster says no for good, or `shutting_down` when `signal` aborts.
@@ -53,7 +46,7 @@ export async function requestJoin(options: JoinOptions): Promise<Joined> {
   while (signal?.aborted !== true) {
     const problems: string[] = [];
     for (const address of addresses) {
-      const outcome = await askFollowing(options, address);
+      const outcome = await askOne(options, address);
       if (typeof outcome !== "string") return outcome;
       problems.push(outcome);
     }
@@ -66,29 +59,16 @@ export async function requestJoin(options: JoinOptions): Promise<Joined> {
   throw new CoracleError("shutting_down", "The member stopped before the cluster admitted it.");
 }
 
-/** Asks one member, and the leader that it names. A string tells why to try further. */
-async function askFollowing(options: JoinOptions, first: string): Promise<Joined | string> {
-  let address = first;
-  for (let hop = 0; hop < 3; hop++) {
-    try {
-      const body = await options.ask(address, "join", options.self, {
-        timeoutMs: options.attemptMs ?? 10_000,
-      });
-      const answer = parseBody(joinResponseSchema, body, "answer to the join request");
-      if (answer.status === "admitted") {
-        const { clusterId, memberId, members } = answer;
-        return { clusterId, memberId, members };
-      }
-      if (answer.leaderAddress === "" || answer.leaderAddress === address) {
-        return `${address} knows no leader now.`;
-      }
-      address = answer.leaderAddress;
-    } catch (error) {
-      if (error instanceof CoracleError && isDefinite(error)) throw error;
-      return messageOf(error);
-    }
+/** Asks one member. A string tells why to try further. */
+async function askOne(options: JoinOptions, address: string): Promise<Joined | string> {
+  try {
+    const timeoutMs = options.attemptMs ?? 10_000;
+    const body = await options.ask(address, "join", options.self, { timeoutMs });
+    return parseBody(joinResponseSchema, body, "answer to the join request");
+  } catch (error) {
+    if (error instanceof CoracleError && isDefinite(error)) throw error;
+    return messageOf(error);
   }
-  return `${first} and the leaders it names send this member in a circle.`;
 }
 
 function isDefinite(error: CoracleError): boolean {

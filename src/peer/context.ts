@@ -14,20 +14,11 @@ export interface PeerIdentity {
   readonly memberId: MemberId;
 }
 
-/** Who asks over a control connection. */
-export interface ControlCaller {
-  readonly name: string;
-  /** `address:port` of its end of the connection. */
-  readonly remote: string;
-  /** Differs between any two processes. */
-  readonly instance: string;
-}
-
 /**
  * Answers a control request. A `CoracleError` thrown reaches the caller with code and message;
  * any other error reaches it as `internal`.
  */
-export type ControlHandler = (name: string, body: unknown, caller: ControlCaller) => Promise<unknown>;
+export type ControlHandler = (name: string, body: unknown) => Promise<unknown>;
 
 /** A refusal by a member that had proved itself: not a mistake of the network. */
 export interface RefusedBy extends Refusal {

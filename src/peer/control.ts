@@ -100,12 +100,7 @@ export function serveControl(
       const message = decodeMessage(frame, session.version);
       if (message.type !== "request" || asked) throw new WireError("one request is expected");
       asked = true;
-      const caller = {
-        name: session.remote.name,
-        remote: socket.remote,
-        instance: session.remote.instance,
-      };
-      void answer(handler, message, caller).then((reply) => {
+      void answer(handler, message).then((reply) => {
         if (!socket.open) return;
         writeMessage(socket.writer, reply, session.version);
         socket.closeAfterFlush("it was answered");
@@ -117,10 +112,9 @@ export function serveControl(
 async function answer(
   handler: ControlHandler,
   request: Extract<PeerMessage, { type: "request" }>,
-  caller: Parameters<ControlHandler>[2],
 ): Promise<PeerMessage> {
   try {
-    const body = await handler(request.name, request.body, caller);
+    const body = await handler(request.name, request.body);
     return { type: "response", id: request.id, body };
   } catch (error) {
     if (error instanceof CoracleError) {

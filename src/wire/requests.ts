@@ -20,21 +20,13 @@ export const joinRequestSchema = v.object({
 });
 export type JoinRequest = v.InferOutput<typeof joinRequestSchema>;
 
-/** Either admitted, or where to ask instead. */
-export const joinResponseSchema = v.union([
-  v.object({
-    status: v.literal("admitted"),
-    clusterId: id,
-    memberId: id,
-    members: v.array(memberRecordSchema),
-  }),
-  v.object({
-    status: v.literal("not-leader"),
-    /** The leader's peer address; empty when none is known now. */
-    leaderAddress: shortText,
-  }),
-]);
-export type JoinResponse = v.InferOutput<typeof joinResponseSchema>;
+/** The member asked has the leader decide, wherever that is; a refusal comes as an error. */
+export const joinResponseSchema = v.object({
+  clusterId: id,
+  memberId: id,
+  members: v.array(memberRecordSchema),
+});
+export type Joined = v.InferOutput<typeof joinResponseSchema>;
 
 /** What all members that start at once agree on (discovery/bootstrap.ts). */
 export const bootstrapPlanSchema = v.object({
@@ -69,7 +61,6 @@ export type PlanResponse = v.InferOutput<typeof planResponseSchema>;
 
 /** "commit": everybody has accepted the plan of this cluster. */
 export const commitRequestSchema = v.object({ clusterId: id });
-export const commitResponseSchema = v.object({ started: v.boolean() });
 
 /**
  * Checks the body of a request or an answer.

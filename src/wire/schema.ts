@@ -7,8 +7,6 @@ import { WireError } from "./wire-error.ts";
 export const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 /** A member's or cluster's id. */
 export const id = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
-/** An id, or 0 for none. */
-export const idOrNone = count;
 export const byteString = v.instance(Uint8Array);
 /** What an operator chose: names, addresses. */
 export const shortText = v.pipe(v.string(), v.maxLength(256));
