@@ -171,12 +171,17 @@ class Member {
   watch(): void {
     const recorder = new Recorder();
     recorder.more = () => this.#random.below(3) > 0;
-    const { revision } = this.bench.machine;
+    const { revision, compactRevision } = this.bench.machine;
     const key = utf8(this.#history.pick(["a", "b", "ba", "c"]));
     const request: WatchRequest = {
       key,
       ...this.#history.pick([{}, { end: null }, { end: utf8("c\u0000") }]),
-      startRevision: this.#history.pick([0, 0, revision + 2, 1 + this.#random.below(revision)]),
+      startRevision: this.#history.pick([
+        0,
+        revision + 2,
+        1 + this.#random.below(revision),
+        Math.max(1, compactRevision),
+      ]),
       previous: this.#random.below(3) === 0,
       withoutPuts: this.#random.below(8) === 0,
       withoutDeletes: this.#random.below(8) === 0,
@@ -194,10 +199,15 @@ class Member {
     else if (chance < 82) recorder?.watch?.resume();
     else if (chance < 90) recorder?.bookmark();
     else if (chance < 94) this.watch();
-    else if (chance < 96 && this.bench.machine.compactionPending) this.bench.machine.compactSlice(4);
+    else if (chance < 96) this.#compact();
     else if (chance < 97) this.install();
     else if (chance < 98) this.undo();
     else this.hub.duty();
+  }
+
+  #compact(): void {
+    const { machine } = this.bench;
+    while (machine.compactionPending && this.#random.below(4) > 0) machine.compactSlice(4);
   }
 
   /** Lets everything come to rest. */
