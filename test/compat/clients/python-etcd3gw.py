@@ -6,6 +6,7 @@ import threading
 import time
 
 from etcd3gw.client import Etcd3Client
+from etcd3gw.utils import _encode
 
 host, port = sys.argv[1].split(":")
 
@@ -36,7 +37,7 @@ def _(client):
     assert client.get("k/a") == [b"1"]
     assert client.get("k/none") == []
     assert [v for v, _ in client.get_prefix("k/")] == [b"1", b"\x00\xff"]
-    assert [m["key"] for _, m in client.get("k/", range_end="k0", metadata=True)] == [b"k/a", b"k/b"]
+    assert [m["key"] for _, m in client.get("k/", range_end=_encode("k0"), metadata=True)] == [b"k/a", b"k/b"]
     assert [v for v, _ in client.get_prefix("k/", sort_order="descend", sort_target="key")] == [b"\x00\xff", b"1"]
     assert len(client.get_all()) >= 2
     assert client.replace("k/a", "1", "2") and not client.replace("k/a", "1", "3")
@@ -47,7 +48,6 @@ def _(client):
 
 @check("transactions")
 def _(client):
-    from etcd3gw.utils import _encode
 
     client.put("t/a", "1")
     result = client.transaction(
