@@ -29,16 +29,21 @@ export interface Answer {
 }
 
 export function testApp(
-  options: { readonly hostNames?: readonly string[]; readonly valueBytesMax?: number } = {},
+  options: {
+    readonly hostNames?: readonly string[];
+    readonly valueBytesMax?: number;
+    readonly stopping?: AbortSignal;
+  } = {},
 ): TestApp {
   const service = new FakeService();
   const info = { version: "1.2.3", commit: "abc", startedAtMs: 0 };
-  const { hostNames, valueBytesMax } = options;
+  const { hostNames, valueBytesMax, stopping } = options;
   const app = createApp({
     service,
     info,
     metrics: new Registry(),
     ...(hostNames !== undefined && { hostNames }),
+    ...(stopping !== undefined && { stopping }),
     ...(valueBytesMax !== undefined && { limits: { valueBytesMax } }),
   });
   return {

@@ -34,9 +34,9 @@ export class FakeLeases implements LeaseService {
     if (ttlSeconds > 9_000_000_000) throw new CoracleError("lease_ttl_too_large", "The TTL is too large.");
     if (this.granted.has(id)) throw new CoracleError("lease_exists", `Lease ${id} exists.`);
     const given = id === 0 ? ++this.#lastId : id;
-    this.granted.set(given, Math.max(2, ttlSeconds));
+    this.granted.set(given, ttlSeconds);
     if (idempotencyKey !== undefined) this.#answers.set(idempotencyKey, given);
-    return { id: given, ttlSeconds: Math.max(2, ttlSeconds) };
+    return { id: given, ttlSeconds: ttlSeconds };
   }
 
   async revoke(id: LeaseId) {
