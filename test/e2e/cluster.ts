@@ -29,6 +29,18 @@ export function temporaryFolder(label: string): string {
   return folder;
 }
 
+/** Where a member runs, when it is not simply on this machine's loopback. */
+export interface Place {
+  readonly host: string;
+  /** Words before the command, for instance to enter a network namespace. */
+  readonly wrap: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** `host:port` at which the others reach it. */
+  readonly advertisePeer?: string;
+}
+
+const loopback: Place = { host: "127.0.0.1", wrap: [], env: {} };
+
 export interface MemberPlan {
   readonly name: string;
   readonly folder: string;
@@ -36,6 +48,7 @@ export interface MemberPlan {
   readonly peerPort: number;
   /** 0 without gRPC. */
   readonly grpcPort: number;
+  readonly place: Place;
   /** Flags behind the ones that every member gets. */
   readonly flags: readonly string[];
 }
@@ -66,14 +79,14 @@ export class Member {
   }
   /** `host:port` for clients. */
   get endpoint(): string {
-    return `127.0.0.1:${this.plan.clientPort}`;
+    return `${this.plan.place.host}:${this.plan.clientPort}`;
   }
   /** `host:port` for etcd's gRPC clients. */
   get grpcEndpoint(): string {
     return `127.0.0.1:${this.plan.grpcPort}`;
   }
   get peerAddress(): string {
-    return `127.0.0.1:${this.plan.peerPort}`;
+    return `${this.plan.place.host}:${this.plan.peerPort}`;
   }
   get running(): boolean {
     return this.#process?.running ?? false;
@@ -85,13 +98,17 @@ export class Member {
 
   start(extraFlags: readonly string[] = []): void {
     if (this.running) throw new Error(`${this.name} is running already`);
-    const { name, folder, flags } = this.plan;
+    const { name, folder, flags, place } = this.plan;
+    const advertise = place.advertisePeer === undefined ? [] : ["--advertise-peer", place.advertisePeer];
     this.#process = new ManagedProcess({
       logPath: this.#logPath,
+      env: place.env,
       command: [
+        ...place.wrap,
         ...this.#command,
         ...["serve", "--name", name, "--data-dir", folder],
         ...["--listen-client", this.endpoint, "--listen-peer", this.peerAddress],
+        ...advertise,
         ...["--listen-grpc", this.plan.grpcPort === 0 ? "off" : this.grpcEndpoint],
         ...flags,
         ...extraFlags,
@@ -170,13 +187,21 @@ export class Cluster {
   }
 
   /** Plans a member; it is started by the caller. */
-  add(name: string, clientPort: number, peerPort: number, flags: readonly string[], grpcPort = 0): Member {
+  add(
+    name: string,
+    clientPort: number,
+    peerPort: number,
+    flags: readonly string[],
+    grpcPort = 0,
+    place: Place = loopback,
+  ): Member {
     const plan: MemberPlan = {
       name,
       folder: join(this.folder, name),
       clientPort,
       peerPort,
       grpcPort,
+      place,
       flags: [...flags, ...(this.#options.flags ?? [])],
     };
     const member = new Member(plan, this.#command, join(this.folder, "logs"));

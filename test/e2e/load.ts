@@ -13,6 +13,8 @@ export interface LoadOptions {
   readonly clients: number;
   /** Bytes of values a second, all clients together; absent for as fast as it goes. */
   readonly bytesPerSecond?: number;
+  /** How long a client waits for an answer before it goes on and counts the write as unknown. */
+  readonly timeoutMs?: number;
   /** The next write; `undefined` ends the load. */
   readonly next: () => Write | undefined;
 }
@@ -91,7 +93,7 @@ export class Load {
   /** Sends until the write was proposed, refused, or the load is stopped. */
   async #send(client: Client, write: Write): Promise<WriteOutcome> {
     while (true) {
-      const ended = await client.put(write.key, write.value);
+      const ended = await client.put(write.key, write.value, this.#options.timeoutMs);
       if (ended.outcome !== "not-proposed" || this.#stopping) return ended;
       const reason = withoutPort(ended.reason);
       this.retries.set(reason, (this.retries.get(reason) ?? 0) + 1);
