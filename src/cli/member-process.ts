@@ -10,6 +10,7 @@ import { randomId, seededRandom } from "../base/prng.ts";
 import { isLoopbackHost } from "../config/address.ts";
 import type { ServeConfig } from "../config/serve-config.ts";
 import { type BootstrapDesk, bootstrapRequests } from "../discovery/bootstrap-desk.ts";
+import { createEtcdServices } from "../etcd/services.ts";
 import { GrpcServer } from "../grpc/server.ts";
 import type { StateMachine } from "../kv/state-machine.ts";
 import { diskGuard } from "../node/disk-guard.ts";
@@ -117,10 +118,12 @@ export class MemberProcess {
     files.pauseBy({ whilePaused: (work) => node.whilePaused(work), settle: () => node.settle() });
     peers.setIdentity({ clusterId: identity.clusterId, memberId: identity.memberId });
     node.start();
+    const service = memberService(node, identity, this.#parts.services, () => {
+      this.#left = true;
+    });
+    const etcd = createEtcdServices(service);
     const app = createApp({
-      service: memberService(node, identity, this.#parts.services, () => {
-        this.#left = true;
-      }),
+      service,
       info: { version: buildInfo.version, commit: buildInfo.commit, startedAtMs: this.#startedAtMs },
       metrics: this.#registry,
       limits: { valueBytesMax: this.#config.valueBytesMax },
@@ -129,6 +132,7 @@ export class MemberProcess {
       ...(isLoopbackHost(listenClient.host) ? { hostNames: [new URL(advertiseClient).hostname] } : {}),
     });
     this.#answer = app.fetch;
+    this.#grpc?.serve({ etcd, ready: () => service.cluster.readiness().ready });
     this.#announce();
     void this.#tellAddresses(node, identity);
   }
