@@ -12,6 +12,11 @@ export class FakeClock implements Clock {
   #order = 0;
   #planned: Planned[] = [];
 
+  /** Timers that have not fired. */
+  get planned(): number {
+    return this.#planned.length;
+  }
+
   nowMs(): number {
     return this.#nowMs;
   }

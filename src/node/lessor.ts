@@ -213,6 +213,8 @@ export class Lessor implements NodePart {
     let leads = false;
     try {
       await this.#node.current();
+      // Renewals that were proved in the same round come first, though they may have come in later.
+      await new Promise<void>((resolve) => clock.endOfTurn(resolve));
       leads = this.#leads(term);
     } catch (error) {
       log.debug("Leases that are over cannot be ended now: {reason}", { reason: messageOf(error) });
