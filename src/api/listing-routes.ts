@@ -8,7 +8,8 @@ import type { ApiContext, Handler } from "./context.ts";
 import { type Cursor, cursorAfter, parseCursor } from "./cursor.ts";
 import { keyValueDocuments, writeFields } from "./documents.ts";
 import { invalidArgument } from "./errors.ts";
-import { documentForms, documentResponse, type Item, negotiate } from "./media.ts";
+import { listingResponse } from "./listing-stream.ts";
+import { documentForms, documentResponse, type Form, type Item, negotiate } from "./media.ts";
 import { flag, integer, keyBytes, parseQuery, queryOf, textParameter } from "./query.ts";
 import { commandOf, redirectParameter, redirectToLeader } from "./write-options.ts";
 
@@ -26,6 +27,10 @@ const listQuery = v.object({
   count_only: v.optional(flag),
   ...consistencyParameters,
 });
+/** A stream may be of any length, and counts for itself. */
+const { count_only: _, ...streamEntries } = listQuery.entries;
+const streamQuery = v.object({ ...streamEntries, limit: v.optional(integer(1)) });
+const listForms: readonly Form[] = ["json", "cbor", "ndjson"];
 const deleteQuery = v.object({
   ...rangeParameters,
   all: v.optional(flag),
@@ -67,8 +72,9 @@ export function listingRoutes(api: ApiContext): { readonly list: Handler; readon
 
 async function listKeys(api: ApiContext, c: Context): Promise<Response> {
   const request = c.req.raw;
+  const form = negotiate(request.headers.get("accept"), listForms);
+  if (form === "ndjson") return streamKeys(api, request);
   const query = parseQuery(listQuery, queryOf(request.url));
-  const form = negotiate(request.headers.get("accept"), documentForms);
   const countOnly = query.count_only === true;
   const keysOnly = query.keys_only === true;
   const page = pageOf(query);
@@ -81,6 +87,7 @@ async function listKeys(api: ApiContext, c: Context): Promise<Response> {
     limit,
     keysOnly,
     countOnly,
+    uncounted: true,
   } as const;
   const result = await api.service.kv.range(range, consistencyOf(query));
 
@@ -102,6 +109,19 @@ async function listKeys(api: ApiContext, c: Context): Promise<Response> {
     "coracle-revision": String(result.revision),
     vary: "accept",
   });
+}
+
+function streamKeys({ service, clock }: ApiContext, request: Request): Promise<Response> {
+  const query = parseQuery(streamQuery, queryOf(request.url));
+  const options = {
+    kv: service.kv,
+    clock,
+    page: pageOf(query),
+    limit: query.limit ?? Number.POSITIVE_INFINITY,
+    keysOnly: query.keys_only === true,
+    consistency: consistencyOf(query),
+  };
+  return listingResponse(options, request.method === "HEAD");
 }
 
 /** The first page, or the one that the cursor names. Words given beside a cursor must be its own. */

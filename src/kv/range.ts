@@ -65,7 +65,9 @@ function readInOrder(op: RangeOperation, source: Source, limit: number, budget: 
   const keys: KeyValue[] = [];
   for (const { bare, whole } of source.rows(op, limit + 1)) {
     const found = keys.length === limit ? undefined : op.keysOnly === true ? bare() : whole();
-    if (found === undefined || !budget.take(found)) return { keys, more: true, count: source.count(op) };
+    if (found === undefined || !budget.take(found)) {
+      return { keys, more: true, count: op.uncounted === true ? keys.length : source.count(op) };
+    }
     keys.push(found);
   }
   return { keys, more: false, count: keys.length };

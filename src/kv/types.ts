@@ -58,6 +58,11 @@ export interface RangeOperation extends KeyRange {
   readonly sort?: { readonly target: SortTarget; readonly descending: boolean };
   readonly keysOnly?: boolean;
   readonly countOnly?: boolean;
+  /**
+   * For reads outside of the log: `count` need not be more than the keys given. Counting those behind
+   * a limit costs a scan of all of them.
+   */
+  readonly uncounted?: boolean;
   /** Filters on single keys; 0 or absent for none. They do not change `count`. */
   readonly minModRevision?: number;
   readonly maxModRevision?: number;
