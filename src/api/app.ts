@@ -5,9 +5,11 @@ import { CoracleError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { Elections } from "../concurrency/elections.ts";
 import { Locks } from "../concurrency/locks.ts";
+import { createEtcdServices } from "../etcd/services.ts";
 import type { ApiContext, Handler } from "./context.ts";
 import { quoted } from "./errors.ts";
 import { failureResponse, givenRequestId } from "./failure.ts";
+import { isGatewayPath, mountGateway, strayGatewayResponse } from "./gateway/routes.ts";
 import { crossSiteGuard, hostGuard } from "./guard.ts";
 import { rawPath } from "./key-target.ts";
 import { HttpMetrics } from "./metrics.ts";
@@ -73,11 +75,14 @@ export function createApp(options: AppOptions): Hono {
   };
 
   mountV1(serve, api);
+  const { locks, elections, stopping } = api;
+  mountGateway(serve, createEtcdServices(service, { clock, locks, elections }), stopping);
 
   const operator = operatorRoutes(service, options.info, options.metrics);
   serve("GET", "/livez", operator.live);
   serve("GET", "/readyz", operator.ready);
   serve("GET", "/version", operator.version);
+  serve("GET", "/health", operator.health);
   serve("GET", "/metrics", operator.metrics);
   serve("GET", "/errors/:code", operator.error);
   serve("GET", "/", operator.landing);
@@ -95,6 +100,7 @@ export function createApp(options: AppOptions): Hono {
 /** A path or method that no route serves. */
 function strayResponse(app: Hono, c: Context): Response {
   const path = c.req.path;
+  if (isGatewayPath(path)) return strayGatewayResponse(c.req.method, path);
   // Hono asks the GET routes for a HEAD.
   const served = (method: string): boolean =>
     app.router.match(method === "HEAD" ? "GET" : method, path)[0].length > 0;

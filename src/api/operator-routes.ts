@@ -1,6 +1,7 @@
 import type { Registry } from "prom-client";
 import * as v from "valibot";
 import { CoracleError, errorCodes } from "../base/errors.ts";
+import { etcdVersion } from "../etcd/version.ts";
 import type { Handler } from "./context.ts";
 import { errorFaces, quoted } from "./errors.ts";
 import { documentForms, documentResponse, negotiate } from "./media.ts";
@@ -17,7 +18,7 @@ export interface ApiInfo {
 const noParameters = v.object({});
 const plain = { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store" };
 
-type OperatorRoute = "live" | "ready" | "version" | "metrics" | "landing" | "error";
+type OperatorRoute = "live" | "ready" | "health" | "version" | "metrics" | "landing" | "error";
 
 /** What operators, load balancers and Prometheus ask. Probes may carry any query. */
 export function operatorRoutes(
@@ -35,13 +36,26 @@ export function operatorRoutes(
         headers: { ...plain, "retry-after": "1" },
       });
     },
+    // In etcd's form, for those who look at etcd.
+    health: () => {
+      const { ready } = service.cluster.readiness();
+      return new Response(`{"health":"${ready}"}`, { status: ready ? 200 : 503, headers: plain });
+    },
     version: (c) => {
       parseQuery(noParameters, queryOf(c.req.raw.url));
       const form = negotiate(c.req.raw.headers.get("accept"), documentForms);
       const startedAt = new Date(info.startedAtMs).toISOString();
       return documentResponse(
         form,
-        { name: "coracle", version: info.version, commit: info.commit, started_at: startedAt },
+        {
+          name: "coracle",
+          version: info.version,
+          commit: info.commit,
+          started_at: startedAt,
+          // The release of etcd whose interface this is: clients choose their paths by it.
+          etcdserver: etcdVersion.server,
+          etcdcluster: etcdVersion.cluster,
+        },
         200,
         {},
       );
@@ -76,6 +90,7 @@ function landingText(version: string, memberName: string): string {
   /v1/members       members of the cluster
   /v1/leader        the leader
   /v1/status        state of every member
+  /v3/...           etcd's JSON gateway
   /livez /readyz    health
   /metrics          Prometheus
   /version          what runs here

@@ -1,0 +1,99 @@
+import type { Context } from "hono";
+import { CoracleError, messageOf } from "../../base/errors.ts";
+import { EtcdError, grpcCodes } from "../../etcd/error.ts";
+import type { EtcdContext } from "../../etcd/types.ts";
+import { readBody } from "../body.ts";
+import { firstValue, type Json, JsonError } from "./json.ts";
+
+/** etcd's limit of a message, in its binary form. */
+const messageBytesMax = 2 * 1024 * 1024;
+/** A body may hold a message of that size as base64, and names and escapes around it. */
+const bodyBytesMax = 2 * messageBytesMax;
+
+// What is no UTF-8 becomes U+FFFD, as in Go; a byte order mark is no white space.
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** A request of the gateway, as its handler sees it. */
+export class GatewayContext implements EtcdContext {
+  readonly face = "gateway";
+  readonly #request: Request;
+  readonly #stopping: AbortSignal;
+  /** Aborted by the answer's stream when its reader is gone. */
+  readonly gone = new AbortController();
+  #signal: AbortSignal | undefined;
+
+  constructor(c: Context, stopping: AbortSignal) {
+    this.#request = c.req.raw;
+    this.#stopping = stopping;
+  }
+
+  /** Most requests never look at it. */
+  get signal(): AbortSignal {
+    this.#signal ??= AbortSignal.any([this.#request.signal, this.#stopping, this.gone.signal]);
+    return this.#signal;
+  }
+
+  get aborted(): boolean {
+    return this.#signal?.aborted === true;
+  }
+
+  get stopping(): boolean {
+    return this.#stopping.aborted;
+  }
+
+  get token(): string | undefined {
+    return this.#request.headers.get("authorization")?.replace(/^Bearer /i, "");
+  }
+
+  get requireLeader(): boolean {
+    return this.#request.headers.get("grpc-metadata-hasleader") === "true";
+  }
+}
+
+/** @throws EtcdError for a body that is too large or did not arrive. */
+export async function bodyText(request: Request): Promise<string> {
+  try {
+    const bytes = await readBody(request, bodyBytesMax, () => {
+      return new CoracleError("request_too_large", "The body is too large.");
+    });
+    return decoder.decode(bytes);
+  } catch (error) {
+    if (error instanceof CoracleError && error.code === "request_too_large") {
+      throw tooLarge(Number(request.headers.get("content-length") ?? bodyBytesMax + 1));
+    }
+    throw new EtcdError(grpcCodes.invalidArgument, messageOf(error));
+  }
+}
+
+function tooLarge(bytes: number): EtcdError {
+  return new EtcdError(
+    grpcCodes.resourceExhausted,
+    `grpc: received message larger than max (${bytes} vs. ${messageBytesMax})`,
+  );
+}
+
+/**
+ * The first document of a body as a message; an empty body is an empty message.
+ *
+ * @throws EtcdError with Go's words for what cannot be read.
+ */
+export function firstMessage<M>(text: string, decode: (json: Json) => M): M {
+  return readAs(grpcCodes.invalidArgument, () => decode(firstValue(text)?.value ?? null));
+}
+
+/** Runs a reader of JSON; what it cannot read is refused with this code. */
+export function readAs<T>(code: 2 | 3, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof JsonError) throw new EtcdError(code, error.message);
+    throw error;
+  }
+}
+
+/** A message that is larger than etcd's transport takes; `bytes` is counted only when it could be. */
+export function checkMessageBytes(text: string, bytes: () => number): void {
+  if (text.length <= messageBytesMax) return;
+  const count = bytes();
+  if (count > messageBytesMax) throw tooLarge(count);
+}
