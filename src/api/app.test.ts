@@ -73,7 +73,10 @@ describe("what operators ask", () => {
     assert.deepEqual([unready.status, unready.text], [503, "not ready: no leader is known\n"]);
     const { document } = await send("GET", "/version");
     const started_at = "1970-01-01T00:00:00.000Z";
-    assert.deepEqual(document, { name: "coracle", version: "1.2.3", commit: "abc", started_at });
+    const etcd = { etcdserver: "3.4.23", etcdcluster: "3.4.0" };
+    assert.deepEqual(document, { name: "coracle", version: "1.2.3", commit: "abc", started_at, ...etcd });
+    const unhealthy = await send("GET", "/health");
+    assert.deepEqual([unhealthy.status, unhealthy.text], [503, '{"health":"false"}']);
     assert.match((await send("GET", "/")).text, /^coracle 1\.2\.3, member n1/);
   });
 
