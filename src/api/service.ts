@@ -136,14 +136,22 @@ export interface WatchService {
 }
 
 export interface MaintenanceService {
-  /** A number that is the same on all members that have applied as much. */
+  /** An unsigned number of 32 bits that is the same on all members that have applied as much. */
   hash(): Promise<{ readonly hash: number; readonly revision: number; readonly compactRevision: number }>;
-  /** A consistent copy of this member's state: a SQLite file, in pieces. Aborted by `return`. */
-  snapshot(): AsyncIterable<Uint8Array> & { readonly bytes?: number };
+  /** A consistent copy of this member's state as it is now. */
+  snapshot(): Promise<SnapshotStream>;
   /** Bytes of this member's state on disk, and of those in use. */
   storage(): { readonly bytes: number; readonly usedBytes: number };
   /** Resolves when rows that the compaction made unreadable are removed here. */
   compacted(): Promise<void>;
+}
+
+/** A SQLite file in pieces. They must be read, or given up by `return`: the copy takes room until then. */
+export interface SnapshotStream {
+  readonly bytes: number;
+  /** Of the whole, lower-case hexadecimal. */
+  readonly sha256: string;
+  readonly pieces: AsyncIterable<Uint8Array>;
 }
 
 export interface MemberStatus {

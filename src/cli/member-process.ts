@@ -118,8 +118,15 @@ export class MemberProcess {
     files.pauseBy({ whilePaused: (work) => node.whilePaused(work), settle: () => node.settle() });
     peers.setIdentity({ clusterId: identity.clusterId, memberId: identity.memberId });
     node.start();
-    const service = memberService(node, identity, this.#parts.services, () => {
-      this.#left = true;
+    const service = memberService({
+      node,
+      identity,
+      parts: this.#parts.services,
+      files,
+      clock: systemClock,
+      onLeft: () => {
+        this.#left = true;
+      },
     });
     const etcd = createEtcdServices(service);
     const app = createApp({

@@ -1,16 +1,30 @@
 import type { ClusterService, KvService, MemberStatus, Service } from "../api/service.ts";
+import type { Clock } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
 import type { Node } from "../node/node.ts";
 import type { Identity } from "../storage/types.ts";
+import { createMaintenance, type MaintenanceFiles } from "./member-maintenance.ts";
 import type { MemberParts } from "./member-parts.ts";
 
+export interface MemberServiceOptions {
+  readonly node: Node;
+  readonly identity: Identity;
+  readonly parts: MemberParts["services"];
+  readonly files: MaintenanceFiles;
+  readonly clock: Clock;
+  /** The member left its cluster, as it was asked to. */
+  readonly onLeft: () => void;
+}
+
 /** The faces' view of a member. Nothing is decided here. */
-export function memberService(
-  node: Node,
-  identity: Identity,
-  parts: MemberParts["services"],
-  onLeft: () => void,
-): Service {
+export function memberService({
+  node,
+  identity,
+  parts,
+  files,
+  clock,
+  onLeft,
+}: MemberServiceOptions): Service {
   const kv: KvService = {
     propose: (command) => node.propose(command),
     range: (request, consistency) => node.range(request, consistency),
@@ -49,12 +63,11 @@ export function memberService(
     },
     readiness: () => view.readiness(),
   };
-  return { kv, cluster, ...parts, ...notYetServed };
+  const maintenance = createMaintenance({
+    clock,
+    state: () => node.state,
+    settle: () => node.settle(),
+    files,
+  });
+  return { kv, cluster, maintenance, ...parts };
 }
-
-const refuse = (): never => {
-  throw new CoracleError("not_proposed", "This member does not serve that yet.");
-};
-const notYetServed: Pick<Service, "maintenance"> = {
-  maintenance: { hash: refuse, snapshot: refuse, storage: refuse, compacted: refuse },
-};

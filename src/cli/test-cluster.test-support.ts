@@ -7,6 +7,7 @@ import { seededRandom } from "../base/prng.ts";
 import { StateMachine } from "../kv/state-machine.ts";
 import { Node } from "../node/node.ts";
 import type { NodeOptions } from "../node/options.ts";
+import type { StateStore } from "../node/state-store.ts";
 import type { PeerMessage } from "../peer/types.ts";
 import type { MemberId } from "../raft/types.ts";
 import { openSqlite } from "../runtime/sqlite.ts";
@@ -66,6 +67,14 @@ export class TestCluster {
     const parts = new MemberParts(registry, onFatal);
     const membership = { clusterId, members: records, removed: [] };
     const identity = { clusterId, memberId: id, name: `n${id}` };
+    const files: StateStore = {
+      createSnapshot: () => Promise.reject(new Error("no snapshots here")),
+      install: () => Promise.reject(new Error("no snapshots here")),
+      checkpoint: () => Promise.resolve(0),
+      bytes: () => 0,
+      usedBytes: () => 0,
+      close: () => Promise.resolve(),
+    };
     const node = new Node({
       identity,
       options: { ...defaultOptions, ...options },
@@ -77,14 +86,7 @@ export class TestCluster {
         schedule: (action) => this.clock.after(1, action),
       }),
       state: StateMachine.create(openSqlite(":memory:"), { membership, index: 1, term: 1 }),
-      store: {
-        createSnapshot: () => Promise.reject(new Error("no snapshots here")),
-        install: () => Promise.reject(new Error("no snapshots here")),
-        checkpoint: () => Promise.resolve(0),
-        bytes: () => 0,
-        usedBytes: () => 0,
-        close: () => Promise.resolve(),
-      },
+      store: files,
       transport: {
         setPeers: () => {},
         setRemoved: () => {},
@@ -99,7 +101,9 @@ export class TestCluster {
       onFatal,
       onRemoved: () => {},
     });
-    return { id, node, registry, service: memberService(node, identity, parts.services, () => {}) };
+    const { clock } = this;
+    const service = memberService({ node, identity, parts: parts.services, files, clock, onLeft: () => {} });
+    return { id, node, registry, service };
   }
 
   #send(from: MemberId, to: MemberId, message: PeerMessage): boolean {

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { getLogger } from "@logtape/logtape";
 import type { Service } from "../api/service.ts";
 import { emptyBytes } from "../base/bytes.ts";
@@ -67,15 +66,13 @@ export function maintenanceHandlers({ maintenance, cluster }: Service): Handlers
       };
     },
     async *snapshot() {
-      const whole = createHash("sha256");
-      const pieces = maintenance.snapshot();
-      let remaining = pieces.bytes ?? 0;
+      const { bytes, sha256, pieces } = await maintenance.snapshot();
+      let remaining = bytes;
       for await (const piece of pieces) {
-        whole.update(piece);
-        remaining = Math.max(0, remaining - piece.length);
+        remaining -= piece.length;
         yield snapshotPiece(piece, remaining);
       }
-      yield snapshotPiece(new Uint8Array(whole.digest()), 0);
+      yield snapshotPiece(Uint8Array.fromHex(sha256), 0);
     },
     async moveLeader(request) {
       const { leaderId, memberId } = cluster.head();
