@@ -15,13 +15,28 @@ export interface Clock {
   endOfTurn(action: () => void): void;
 }
 
+/** `setTimeout` takes a longer time for none at all. */
+const timeoutMsMax = 0x7fff_ffff;
+
 /** The clock of the machine. */
 export const systemClock: Clock = {
   nowMs: () => performance.now(),
   wallMs: () => Date.now(),
   after(delayMs, action) {
-    const handle = setTimeout(action, delayMs);
-    return { cancel: () => clearTimeout(handle) };
+    if (delayMs <= timeoutMsMax) {
+      const handle = setTimeout(action, delayMs);
+      return { cancel: () => clearTimeout(handle) };
+    }
+    let rest: Timer | undefined;
+    const handle = setTimeout(() => {
+      rest = systemClock.after(delayMs - timeoutMsMax, action);
+    }, timeoutMsMax);
+    return {
+      cancel: () => {
+        clearTimeout(handle);
+        rest?.cancel();
+      },
+    };
   },
   endOfTurn(action) {
     setImmediate(action);

@@ -100,6 +100,7 @@ export class Leases implements NodePart, LeaseService {
   }
 
   async revoke(id: LeaseId, idempotencyKey?: string): Promise<{ readonly revision: number }> {
+    if (id === 0) throw noLease(id);
     const { revision } = await this.#propose({ type: "lease-revoke", id }, idempotencyKey);
     return { revision };
   }

@@ -27,8 +27,6 @@ const revokingMax = 500;
 const retryMs = 500;
 /** Leases that are read in one turn when this member begins to lead. */
 const loadLeases = 1000;
-/** Timers are not set further ahead; long ones overflow. */
-const timerMsMax = 60 * 60 * 1000;
 
 /**
  * Keeps the deadlines of leases while this member leads, and ends those whose time is over.
@@ -96,7 +94,7 @@ export class Lessor implements NodePart {
 
   /** Leases of the leader before begin anew, with an election timeout on top: some time went by without a leader. */
   #load(term: number, after: LeaseId | undefined, sinceMs: number): void {
-    if (this.#term !== term) return;
+    if (!this.#leads(term)) return;
     const { clock, options } = this.#node;
     const leases = this.#node.state().leases.list(after, loadLeases);
     for (const lease of leases)
@@ -183,8 +181,7 @@ export class Lessor implements NodePart {
     if (this.#timer !== undefined && this.#timer.atMs <= next) return;
     this.#timer?.timer.cancel();
     const { clock } = this.#node;
-    const delayMs = Math.min(Math.max(0, next - clock.nowMs()), timerMsMax);
-    const timer = clock.after(delayMs, () => {
+    const timer = clock.after(Math.max(0, next - clock.nowMs()), () => {
       this.#timer = undefined;
       void this.#end();
     });
