@@ -1,24 +1,24 @@
-import { concatBytes, emptyBytes, equalBytes } from "../base/bytes.ts";
+import { concatBytes, emptyBytes } from "../base/bytes.ts";
 import { packInt64 } from "../base/int64.ts";
 import type { SqliteDatabase, SqliteStatement, SqlValue } from "../base/sqlite.ts";
 import { jumpAfter, type Links, rowAfter } from "./chain.ts";
 import { addBytes, keyChecksum, keyRowChecksum, linkedChecksum } from "./checksum.ts";
+import { RangeStatements } from "./range-statements.ts";
 import {
   headChecksum,
+  headValueColumns,
   type KeyRow,
-  keyColumns,
   keyNumbers,
   type LinkRow,
   linkColumns,
   type PastRow,
   parseHead,
+  parseHeadValue,
   parseKeyRow,
   parseLinkRow,
-  parseRevisionRow,
-  type RevisionRow,
-  revisionColumns,
-  tombstoneColumns,
+  parseValue,
   tombstoneNumbers,
+  valueColumns,
 } from "./rows.ts";
 import { damaged } from "./schema.ts";
 import type { State } from "./state.ts";
@@ -28,43 +28,6 @@ import type { KeyRange, KeyValue, LeaseId } from "./types.ts";
 const lastSeqsMax = 256;
 /** Keys that are read at once: with the longest ones, 8 MiB. */
 const portionRows = 256;
-
-/** Statements over the keys in a range; one set for ranges with an end and one for those without. */
-class RangeStatements {
-  readonly count: SqliteStatement;
-  readonly rows: SqliteStatement;
-  /** Heads of the chains in which a key of the past may be found. */
-  readonly past: SqliteStatement;
-  /** Keys of the past that the heads alone tell of. */
-  readonly pastCount: SqliteStatement;
-  /** Heads of the other chains. */
-  readonly pastDeep: SqliteStatement;
-
-  constructor(db: SqliteDatabase, hasEnd: boolean) {
-    // Numbered parameters: the bounds occur on both sides of a UNION.
-    const inRange = hasEnd ? "key >= ?1 AND key < ?2" : "key >= ?1";
-    const [next, last] = hasEnd ? ["?3", "?4"] : ["?2", "?3"];
-    this.count = db.prepare(`SELECT count(*) FROM key WHERE ${inRange}`);
-    this.rows = db.prepare(`SELECT ${keyColumns} FROM key WHERE ${inRange} ORDER BY key LIMIT ${next}`);
-    // Two sides in key order, merged by SQLite: nothing is sorted, and the LIMIT ends the reading.
-    const heads = (keyWhere: string, tombstoneWhere: string) =>
-      db.prepare(
-        `SELECT ${keyColumns} FROM key WHERE ${inRange} AND ${keyWhere}
-         UNION ALL
-         SELECT ${tombstoneColumns} FROM tombstone WHERE ${inRange} AND ${tombstoneWhere}
-         ORDER BY key LIMIT ${last}`,
-      );
-    const at = next;
-    // A row of version 1 follows a tombstone or nothing, a tombstone follows a value.
-    this.past = heads(`(seq <= ${at} OR prev > ${at} OR version > 1)`, `seq > ${at}`);
-    this.pastDeep = heads(`prev > ${at}`, `prev > ${at}`);
-    this.pastCount = db.prepare(
-      `SELECT (SELECT count(*) FROM key
-                WHERE ${inRange} AND (seq <= ${at} OR (prev <= ${at} AND version > 1)))
-            + (SELECT count(*) FROM tombstone WHERE ${inRange} AND seq > ${at} AND prev <= ${at})`,
-    );
-  }
-}
 
 /**
  * The keys of all revisions, over the tables `key`, `tombstone` and `revision`. It knows rows, sequence
@@ -81,7 +44,7 @@ export class KeyStore {
   readonly #insertTombstone: SqliteStatement;
   readonly #deleteTombstone: SqliteStatement;
   readonly #anyTombstone: SqliteStatement;
-  readonly #getRevision: SqliteStatement;
+  readonly #getPastValue: SqliteStatement;
   readonly #getLinks: SqliteStatement;
   readonly #getModRevision: SqliteStatement;
   readonly #insertRevision: SqliteStatement;
@@ -96,7 +59,7 @@ export class KeyStore {
     this.#state = state;
     this.#getKey = db.prepare(`SELECT ${keyNumbers} FROM key WHERE key = ?`);
     this.#getTombstone = db.prepare(`SELECT ${tombstoneNumbers} FROM tombstone WHERE key = ?`);
-    this.#getValue = db.prepare("SELECT value_checksum, checksum, value FROM revision WHERE seq = ?");
+    this.#getValue = db.prepare(`SELECT ${headValueColumns} FROM revision WHERE seq = ?`);
     this.#insertKey = db.prepare("INSERT INTO key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     this.#updateKey = db.prepare(
       `UPDATE key SET seq = ?, mod_revision = ?, version = ?, lease = ?, prev = ?, jump = ?, links = ?,
@@ -106,7 +69,7 @@ export class KeyStore {
     this.#insertTombstone = db.prepare("INSERT INTO tombstone VALUES (?, ?, ?, ?, ?, ?)");
     this.#deleteTombstone = db.prepare("DELETE FROM tombstone WHERE key = ?");
     this.#anyTombstone = db.prepare("SELECT EXISTS (SELECT 1 FROM tombstone)");
-    this.#getRevision = db.prepare(`SELECT ${revisionColumns} FROM revision WHERE seq = ?`);
+    this.#getPastValue = db.prepare(`SELECT ${valueColumns} FROM revision WHERE seq = ?`);
     this.#getLinks = db.prepare(`SELECT ${linkColumns} FROM revision WHERE seq = ?`);
     this.#getModRevision = db.prepare("SELECT mod_revision FROM revision WHERE seq = ?");
     this.#insertRevision = db.prepare("INSERT INTO revision VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
@@ -226,16 +189,30 @@ export class KeyStore {
   }
 
   /** The same key with its value. */
-  keyValue(from: KeyRow): KeyValue {
-    const { key, seq, createRevision, modRevision, version, lease, prev, jump, keyCrc } = from;
-    const row = this.#getValue.get(seq);
-    if (row === undefined) throw missing(seq);
-    const [valueCrc, checksum, value] = row as [number, number, Uint8Array];
-    const content = keyRowChecksum(valueCrc, seq, createRevision, modRevision, version, lease);
-    if (addBytes(value, keyCrc) !== valueCrc || linkedChecksum(content, prev, jump) !== checksum) {
-      throw damaged(`The checksum of a value in state.db is wrong (row ${seq})`);
+  keyValue(head: KeyRow): KeyValue {
+    const row = this.#getValue.get(head.seq);
+    if (row === undefined) throw missing(head.seq);
+    return parseHeadValue(head, row);
+  }
+
+  /** The keys of a range with their values, read as `rows` are: a key and its value by one statement. */
+  *keyValues(range: KeyRange, wanted: number): Generator<KeyValue> {
+    const { end } = range;
+    if (end === undefined) {
+      const found = this.findWithValue(range.key);
+      if (found !== undefined) yield found;
+      return;
     }
-    return { key, value, createRevision, modRevision, version, lease };
+    const demand = { rows: wanted };
+    const read = (from: Uint8Array, limit: number) =>
+      end === null ? this.#unbounded.values.all(from, limit) : this.#bounded.values.all(from, end, limit);
+    for (const rows of portions(range.key, demand, read)) {
+      demand.rows -= rows.length;
+      for (const row of rows) {
+        const head = parseKeyRow(row);
+        yield row[12] === null ? this.keyValue(head) : parseHeadValue(head, row, 10);
+      }
+    }
   }
 
   /**
@@ -254,7 +231,7 @@ export class KeyStore {
       end === null ? this.#unbounded.rows.all(from, limit) : this.#bounded.rows.all(from, end, limit);
     for (const rows of portions(range.key, demand, read)) {
       demand.rows -= rows.length;
-      yield* rows;
+      for (const row of rows) yield parseKeyRow(row);
     }
   }
 
@@ -268,34 +245,75 @@ export class KeyStore {
   // Reading the past. `at` is a sequence number: the last one of the revision that is read.
 
   /** The keys of a range as they stood at `at`, in key order, read as `rows` are. */
-  *pastRows({ key, end }: KeyRange, at: number, wanted = Number.POSITIVE_INFINITY): Generator<PastRow> {
+  *pastRows(range: KeyRange, at: number, wanted = Number.POSITIVE_INFINITY): Generator<PastRow> {
+    const { key, end } = range;
     if (end === undefined) {
-      for (const seq of this.#pastSeqOf(key, at)) yield { key, seq };
+      const found = this.#pastRow(key, at);
+      if (found !== undefined) yield found;
       return;
     }
     const demand = { rows: wanted };
     const read = (from: Uint8Array, limit: number) =>
       end === null ? this.#unbounded.past.all(from, at, limit) : this.#bounded.past.all(from, end, at, limit);
-    for (const heads of portions(key, demand, read)) {
-      for (const head of heads) {
+    for (const rows of portions(key, demand, read)) {
+      for (const row of rows) {
+        const head = parseKeyRow(row);
         const seq = this.#pastSeq(head, at);
         if (seq === 0) continue;
-        yield { key: head.key, seq };
+        yield { key: head.key, seq, keyCrc: head.keyCrc };
         if (--demand.rows === 0) return;
       }
     }
   }
 
+  /** The keys of a range with their values as they stood at `at`. */
+  *pastKeyValues(range: KeyRange, at: number, wanted: number): Generator<KeyValue> {
+    const { key, end } = range;
+    if (end === undefined) {
+      const found = this.#pastRow(key, at);
+      if (found !== undefined) yield this.pastKeyValue(found);
+      return;
+    }
+    const demand = { rows: wanted };
+    const read = (from: Uint8Array, limit: number) =>
+      end === null
+        ? this.#unbounded.pastValues.all(from, at, limit)
+        : this.#bounded.pastValues.all(from, end, at, limit);
+    for (const rows of portions(key, demand, read)) {
+      for (const row of rows) {
+        const head = parseKeyRow(row);
+        const seq = this.#pastSeq(head, at);
+        if (seq === 0) continue;
+        const found = { key: head.key, seq, keyCrc: head.keyCrc };
+        yield row[18] === null ? this.pastKeyValue(found) : parseValue(found, row, 10);
+        if (--demand.rows === 0) return;
+      }
+    }
+  }
+
+  #pastRow(key: Uint8Array, at: number): PastRow | undefined {
+    const row = this.#getKey.get(key) ?? this.#getTombstone.get(key);
+    if (row === undefined) return undefined;
+    const head = parseHead(key, row);
+    const seq = this.#pastSeq(head, at);
+    return seq === 0 ? undefined : { key, seq, keyCrc: head.keyCrc };
+  }
+
+  /** A key of the past with an empty value. */
+  pastKey({ key, seq }: PastRow): KeyValue {
+    const { createRevision, modRevision, version, lease } = this.#links(seq);
+    return { key, value: emptyBytes, createRevision, modRevision, version, lease };
+  }
+
   /** A key of the past with its value. */
-  pastKeyValue({ key, seq }: PastRow): KeyValue {
-    const row = this.revision(seq);
-    // The row vouches for itself, but not for being the row of this key.
-    if (!equalBytes(row.key, key)) throw damaged(`The revision row ${seq} in state.db is of another key`);
-    return keyValueOf(row);
+  pastKeyValue(past: PastRow): KeyValue {
+    const row = this.#getPastValue.get(past.seq);
+    if (row === undefined) throw missing(past.seq);
+    return parseValue(past, row);
   }
 
   pastCount({ key, end }: KeyRange, at: number): number {
-    if (end === undefined) return this.#pastSeqOf(key, at).length;
+    if (end === undefined) return this.#pastRow(key, at) === undefined ? 0 : 1;
     const known =
       end === null ? this.#unbounded.pastCount.get(key, at) : this.#bounded.pastCount.get(key, end, at);
     let count = known?.[0] as number;
@@ -303,16 +321,10 @@ export class KeyStore {
       end === null
         ? this.#unbounded.pastDeep.all(from, at, limit)
         : this.#bounded.pastDeep.all(from, end, at, limit);
-    for (const heads of portions(key, { rows: Number.POSITIVE_INFINITY }, read)) {
-      for (const head of heads) if (this.#pastSeq(head, at) !== 0) count++;
+    for (const rows of portions(key, { rows: Number.POSITIVE_INFINITY }, read)) {
+      for (const row of rows) if (this.#pastSeq(parseKeyRow(row), at) !== 0) count++;
     }
     return count;
-  }
-
-  #pastSeqOf(key: Uint8Array, at: number): number[] {
-    const row = this.#getKey.get(key) ?? this.#getTombstone.get(key);
-    const seq = row === undefined ? 0 : this.#pastSeq(parseHead(key, row), at);
-    return seq === 0 ? [] : [seq];
   }
 
   /** The row that a key had at `at`; 0 when there was none. */
@@ -327,13 +339,6 @@ export class KeyStore {
     const row = this.#getLinks.get(seq);
     if (row === undefined) throw missing(seq);
     return parseLinkRow(seq, row);
-  }
-
-  /** The row of `revision` with this sequence number. */
-  revision(seq: number): RevisionRow {
-    const row = this.#getRevision.get(seq);
-    if (row === undefined) throw missing(seq);
-    return parseRevisionRow(seq, row);
   }
 
   /**
@@ -369,21 +374,24 @@ interface Demand {
   rows: number;
 }
 
-/** Reads rows that are in key order, from `key` on, one portion after the other while there is demand. */
+/**
+ * Reads rows that are in key order and have the key at 9, from `key` on, one portion after the other
+ * while there is demand.
+ */
 function* portions(
   key: Uint8Array,
   demand: Demand,
   read: (from: Uint8Array, limit: number) => SqlValue[][],
-): Generator<KeyRow[]> {
+): Generator<SqlValue[][]> {
   let from = key;
   while (demand.rows > 0) {
     const limit = Math.min(portionRows, demand.rows);
-    const rows = read(from, limit).map(parseKeyRow);
-    const last = rows.at(-1);
+    const rows = read(from, limit);
+    const last = rows.at(-1)?.[9] as Uint8Array | undefined;
     if (last === undefined) return;
     yield rows;
     if (rows.length < limit) return;
-    from = concatBytes([last.key, keyAfter]);
+    from = concatBytes([last, keyAfter]);
   }
 }
 
@@ -392,8 +400,4 @@ const keyAfter = new Uint8Array(1);
 
 function missing(seq: number): Error {
   return damaged(`state.db lacks the revision row ${seq}`);
-}
-
-function keyValueOf({ key, value, createRevision, modRevision, version, lease }: RevisionRow): KeyValue {
-  return { key, value, createRevision, modRevision, version, lease };
 }

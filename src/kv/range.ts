@@ -2,9 +2,9 @@ import { compareBytes, emptyBytes } from "../base/bytes.ts";
 import { CoracleError } from "../base/errors.ts";
 import { type AnswerBudget, pairBytes } from "./answer-budget.ts";
 import type { KeyStore } from "./key-store.ts";
-import type { KeyRow } from "./rows.ts";
+import type { KeyRow, PastRow } from "./rows.ts";
 import type { State } from "./state.ts";
-import type { KeyValue, RangeOperation, RangeResult, SortTarget } from "./types.ts";
+import type { KeyRange, KeyValue, RangeOperation, RangeResult, SortTarget } from "./types.ts";
 
 /**
  * Says why a revision cannot be read, or nothing. 0 and below stand for the present. Reading
@@ -42,30 +42,36 @@ export function readRange(
   budget: AnswerBudget,
 ): RangeResult {
   const inPresent = op.revision <= 0 || (op.revision === state.revision && !pending);
-  const source = inPresent ? new Present(store) : new Past(store, store.lastSeqOf(op.revision));
   const revision = pending ? state.revision + 1 : state.revision;
-  if (op.countOnly === true) {
-    return { type: "range", revision, keys: [], count: source.count(op), more: false };
-  }
+  const found = inPresent
+    ? readFrom(op, new Present(store), budget)
+    : readFrom(op, new Past(store, store.lastSeqOf(op.revision)), budget);
+  // Not one key, although there are some: no client may take that for an empty range.
+  const abridged = found.more && found.keys.length === 0 && op.countOnly !== true;
+  return { type: "range", revision, ...found, ...(abridged && { abridged }) };
+}
+
+function readFrom<Row>(op: RangeOperation, source: Source<Row>, budget: AnswerBudget): Found {
+  if (op.countOnly === true) return { keys: [], count: source.count(op), more: false };
   const limit = op.limit > 0 ? op.limit : Number.POSITIVE_INFINITY;
   const inKeyOrder = op.sort === undefined || (op.sort.target === "key" && !op.sort.descending);
-  const { keys, more, count } =
-    inKeyOrder && !filtered(op)
-      ? readInOrder(op, source, limit, budget)
-      : readSorted(op, source, limit, budget);
-  const result = { type: "range", revision, keys, count, more } as const;
-  // Not one key, although there are some: no client may take that for an empty range.
-  return more && keys.length === 0 ? { ...result, abridged: true } : result;
+  return inKeyOrder && !filtered(op)
+    ? readInOrder(op, source, limit, budget)
+    : readSorted(op, source, limit, budget);
 }
 
 type Found = Pick<RangeResult, "keys" | "more" | "count">;
 
 /** Reads until the limit or the budget is reached. */
-function readInOrder(op: RangeOperation, source: Source, limit: number, budget: AnswerBudget): Found {
+function readInOrder<Row>(
+  op: RangeOperation,
+  source: Source<Row>,
+  limit: number,
+  budget: AnswerBudget,
+): Found {
   const keys: KeyValue[] = [];
-  for (const { bare, whole } of source.rows(op, limit + 1)) {
-    const found = keys.length === limit ? undefined : op.keysOnly === true ? bare() : whole();
-    if (found === undefined || !budget.take(found)) {
+  for (const found of source.keyValues(op, limit + 1, op.keysOnly === true)) {
+    if (keys.length === limit || !budget.take(found)) {
       return { keys, more: true, count: op.uncounted === true ? keys.length : source.count(op) };
     }
     keys.push(found);
@@ -77,40 +83,45 @@ function readInOrder(op: RangeOperation, source: Source, limit: number, budget: 
  * Goes through the whole range, without values where they decide nothing, and keeps the rows that
  * may come into the answer; their values are fetched last.
  */
-function readSorted(op: RangeOperation, source: Source, limit: number, budget: AnswerBudget): Found {
+function readSorted<Row>(
+  op: RangeOperation,
+  source: Source<Row>,
+  limit: number,
+  budget: AnswerBudget,
+): Found {
   const byValue = op.sort?.target === "value";
-  const best = new Best(op, limit, budget.left);
+  const best = new Best<Row>(op, limit, budget.left);
   let count = 0;
-  for (const row of source.rows(op, Number.POSITIVE_INFINITY)) {
+  for (const row of source.rows(op)) {
     count++;
-    const found = byValue ? row.whole() : row.bare();
-    if (passes(op, found)) best.add({ found, whole: row.whole });
+    const found = byValue ? source.whole(row) : source.bare(row);
+    if (passes(op, found)) best.add({ found, row });
   }
   best.cut();
   const keys: KeyValue[] = [];
-  for (const { found, whole } of best.rows) {
-    const told = op.keysOnly === true ? { ...found, value: emptyBytes } : byValue ? found : whole();
+  for (const { found, row } of best.rows) {
+    const told = op.keysOnly === true ? { ...found, value: emptyBytes } : byValue ? found : source.whole(row);
     if (!budget.take(told)) return { keys, more: true, count };
     keys.push(told);
   }
   return { keys, more: best.dropped, count };
 }
 
-interface Candidate {
+interface Candidate<Row> {
   /** With its value only when that is what decides. */
   readonly found: KeyValue;
-  readonly whole: () => KeyValue;
+  readonly row: Row;
 }
 
 /**
  * The rows that come first in the order of a read. An answer can only have as many from the front as
  * its limit and its budget allow, so the others are dropped now and then, before they fill the memory.
  */
-class Best {
-  rows: Candidate[] = [];
+class Best<Row> {
+  rows: Candidate<Row>[] = [];
   /** The first of the rows that were dropped: what comes behind it cannot come into the answer either. */
-  #end: Candidate | undefined;
-  readonly #compare: ((a: Candidate, b: Candidate) => number) | undefined;
+  #end: Candidate<Row> | undefined;
+  readonly #compare: ((a: Candidate<Row>, b: Candidate<Row>) => number) | undefined;
   readonly #limit: number;
   readonly #bytesMax: number;
   #bytes = 0;
@@ -130,7 +141,7 @@ class Best {
     return this.#end !== undefined;
   }
 
-  add(candidate: Candidate): void {
+  add(candidate: Candidate<Row>): void {
     // Of equal ones the later is behind, as everything is where nothing is sorted.
     if (this.#end !== undefined && (this.#compare?.(candidate, this.#end) ?? 0) >= 0) return;
     this.rows.push(candidate);
@@ -177,39 +188,48 @@ function passes(op: RangeOperation, { modRevision, createRevision }: KeyValue): 
   );
 }
 
-/** A key that was found. What is needed of it is read when it is asked for, and not kept. */
-interface FoundRow {
-  /** The key with an empty value. */
-  readonly bare: () => KeyValue;
-  readonly whole: () => KeyValue;
-}
-
 /** Where keys come from: the present or one revision of the past. */
-interface Source {
-  count(op: RangeOperation): number;
-  /** In key order, `wanted` at most. */
-  rows(op: RangeOperation, wanted: number): Iterable<FoundRow>;
+interface Source<Row> {
+  count(range: KeyRange): number;
+  /** In key order. What is needed of a row is read when it is asked for, and not kept. */
+  rows(range: KeyRange): Iterable<Row>;
+  /** The key with an empty value. */
+  bare(row: Row): KeyValue;
+  whole(row: Row): KeyValue;
+  /** The same in one go, for `wanted` keys at most. */
+  keyValues(range: KeyRange, wanted: number, bare: boolean): Iterable<KeyValue>;
 }
 
-class Present implements Source {
+class Present implements Source<KeyRow> {
   readonly #store: KeyStore;
 
   constructor(store: KeyStore) {
     this.#store = store;
   }
 
-  count(op: RangeOperation): number {
-    return this.#store.count(op);
+  count(range: KeyRange): number {
+    return this.#store.count(range);
   }
 
-  *rows(op: RangeOperation, wanted: number): Generator<FoundRow> {
-    for (const row of this.#store.rows(op, wanted)) {
-      yield { bare: () => bareKeyValue(row), whole: () => this.#store.keyValue(row) };
-    }
+  rows(range: KeyRange): Iterable<KeyRow> {
+    return this.#store.rows(range);
+  }
+
+  bare({ key, createRevision, modRevision, version, lease }: KeyRow): KeyValue {
+    return { key, value: emptyBytes, createRevision, modRevision, version, lease };
+  }
+
+  whole(row: KeyRow): KeyValue {
+    return this.#store.keyValue(row);
+  }
+
+  *keyValues(range: KeyRange, wanted: number, bare: boolean): Generator<KeyValue> {
+    if (!bare) yield* this.#store.keyValues(range, wanted);
+    else for (const row of this.#store.rows(range, wanted)) yield this.bare(row);
   }
 }
 
-class Past implements Source {
+class Past implements Source<PastRow> {
   readonly #store: KeyStore;
   /** Last sequence number of the revision that is read. */
   readonly #at: number;
@@ -219,18 +239,24 @@ class Past implements Source {
     this.#at = at;
   }
 
-  count(op: RangeOperation): number {
-    return this.#store.pastCount(op, this.#at);
+  count(range: KeyRange): number {
+    return this.#store.pastCount(range, this.#at);
   }
 
-  *rows(op: RangeOperation, wanted: number): Generator<FoundRow> {
-    for (const row of this.#store.pastRows(op, this.#at, wanted)) {
-      const whole = () => this.#store.pastKeyValue(row);
-      yield { bare: () => ({ ...whole(), value: emptyBytes }), whole };
-    }
+  rows(range: KeyRange): Iterable<PastRow> {
+    return this.#store.pastRows(range, this.#at);
   }
-}
 
-function bareKeyValue({ key, createRevision, modRevision, version, lease }: KeyRow): KeyValue {
-  return { key, value: emptyBytes, createRevision, modRevision, version, lease };
+  bare(row: PastRow): KeyValue {
+    return this.#store.pastKey(row);
+  }
+
+  whole(row: PastRow): KeyValue {
+    return this.#store.pastKeyValue(row);
+  }
+
+  *keyValues(range: KeyRange, wanted: number, bare: boolean): Generator<KeyValue> {
+    if (!bare) yield* this.#store.pastKeyValues(range, this.#at, wanted);
+    else for (const row of this.#store.pastRows(range, this.#at, wanted)) yield this.bare(row);
+  }
 }

@@ -19,10 +19,7 @@ export interface KeyRow extends ChainHead {
 }
 
 /** Where the value is that a key had in the past. */
-export interface PastRow {
-  readonly key: Uint8Array;
-  readonly seq: number;
-}
+export interface PastRow extends Pick<KeyRow, "key" | "seq" | "keyCrc"> {}
 
 /** A row of `revision`. `version` 0 is a tombstone: the key was deleted. */
 export interface RevisionRow extends KeyValue {
@@ -44,34 +41,15 @@ export const tombstoneColumns = `${tombstoneNumbers}, key`;
 /** The columns that `parseLinkRow` takes: they stand before key and value, which may be long. */
 export const linkColumns =
   "mod_revision, create_revision, version, lease, prev, jump, value_checksum, checksum";
+/** The columns that `parseValue` takes. */
+export const valueColumns = `${linkColumns}, value`;
 /** The columns that `parseRevisionRow` takes. */
-export const revisionColumns = `${linkColumns}, key, value`;
+export const revisionColumns = `${valueColumns}, key`;
+/** The columns of `revision` that `parseHeadValue` takes for a row of `key`. */
+export const headValueColumns = "value_checksum, checksum, value";
 
 /** How a lease's id stands in a column, where integers beyond 2^53 cannot. */
 type PackedLease = number | Uint8Array;
-
-type HeadColumns = [
-  seq: number,
-  createRevision: number,
-  modRevision: number,
-  version: number,
-  lease: PackedLease,
-  prev: number,
-  jump: number,
-  links: number,
-  checksum: number,
-];
-
-type LinkColumns = [
-  modRevision: number,
-  createRevision: number,
-  version: number,
-  lease: PackedLease,
-  prev: number,
-  jump: number,
-  valueCrc: number,
-  checksum: number,
-];
 
 function leaseId(packed: PackedLease, seq: number): LeaseId {
   const lease = unpackInt64(packed);
@@ -79,17 +57,25 @@ function leaseId(packed: PackedLease, seq: number): LeaseId {
   return lease;
 }
 
+// Rows are taken apart by index, not by destructuring: this is where most of the time of a long read goes.
+
 export function parseKeyRow(row: SqlValue[]): KeyRow {
   return parseHead(row[9] as Uint8Array, row);
 }
 
 /** The row of a key that is known, so that the row need not have it. */
 export function parseHead(key: Uint8Array, row: SqlValue[]): KeyRow {
-  const [seq, createRevision, modRevision, version, packed, prev, jump, links, stored] = row as HeadColumns;
-  const lease = leaseId(packed, seq);
+  const seq = row[0] as number;
+  const createRevision = row[1] as number;
+  const modRevision = row[2] as number;
+  const version = row[3] as number;
+  const lease = leaseId(row[4] as PackedLease, seq);
+  const prev = row[5] as number;
+  const jump = row[6] as number;
+  const links = row[7] as number;
   const keyCrc = keyChecksum(key);
   const checksum = keyRowChecksum(keyCrc, seq, createRevision, modRevision, version, lease);
-  if (headChecksum(checksum, prev, jump, links) !== stored) {
+  if (headChecksum(checksum, prev, jump, links) !== row[8]) {
     throw damaged(`The checksum of a key in state.db is wrong (row ${seq})`);
   }
   return { key, seq, createRevision, modRevision, version, lease, prev, jump, links, keyCrc, checksum };
@@ -100,22 +86,56 @@ export function headChecksum(checksum: number, prev: number, jump: number, links
   return addNumber(links, linkedChecksum(checksum, prev, jump));
 }
 
-export function parseLinkRow(seq: number, row: SqlValue[]): LinkRow {
-  const [modRevision, createRevision, version, packed, prev, jump, valueCrc, checksum] =
-    row as unknown as LinkColumns;
-  const lease = leaseId(packed, seq);
+/** The columns begin at `first`. */
+export function parseLinkRow(seq: number, row: SqlValue[], first = 0): LinkRow {
+  const modRevision = row[first] as number;
+  const createRevision = row[first + 1] as number;
+  const version = row[first + 2] as number;
+  const lease = leaseId(row[first + 3] as PackedLease, seq);
+  const prev = row[first + 4] as number;
+  const jump = row[first + 5] as number;
+  const valueCrc = row[first + 6] as number;
   const content = keyRowChecksum(valueCrc, seq, createRevision, modRevision, version, lease);
-  if (linkedChecksum(content, prev, jump) !== checksum) {
+  if (linkedChecksum(content, prev, jump) !== row[first + 7]) {
     throw damaged(`The checksum of a row in state.db is wrong (row ${seq})`);
   }
   return { seq, createRevision, modRevision, version, lease, prev, jump, valueCrc };
 }
 
-export function parseRevisionRow(seq: number, row: SqlValue[]): RevisionRow {
-  const { createRevision, modRevision, version, lease, valueCrc } = parseLinkRow(seq, row);
-  const [key, value] = row.slice(8) as [Uint8Array, Uint8Array];
-  if (addBytes(value, keyChecksum(key)) !== valueCrc) {
-    throw damaged(`The checksum of a value in state.db is wrong (row ${seq})`);
+/**
+ * A row of `revision` of a key that is known: its checksum tells whether it is the row of that key. The
+ * columns begin at `first`.
+ */
+export function parseValue({ key, seq, keyCrc }: PastRow, row: SqlValue[], first = 0): KeyValue {
+  const { createRevision, modRevision, version, lease, valueCrc } = parseLinkRow(seq, row, first);
+  const value = row[first + 8] as Uint8Array;
+  if (addBytes(value, keyCrc) !== valueCrc) throw wrongValue(seq);
+  return { key, value, createRevision, modRevision, version, lease };
+}
+
+type Head = Omit<KeyRow, "links" | "checksum">;
+
+/**
+ * The row of a key with its value: what stands in `revision` vouches for what stands in `key` too. The
+ * columns of `revision` begin at `first`.
+ */
+export function parseHeadValue(head: Head, row: SqlValue[], first = 0): KeyValue {
+  const { key, seq, createRevision, modRevision, version, lease, prev, jump, keyCrc } = head;
+  const valueCrc = row[first] as number;
+  const value = row[first + 2] as Uint8Array;
+  const content = keyRowChecksum(valueCrc, seq, createRevision, modRevision, version, lease);
+  if (addBytes(value, keyCrc) !== valueCrc || linkedChecksum(content, prev, jump) !== row[first + 1]) {
+    throw wrongValue(seq);
   }
-  return { key, value, createRevision, modRevision, version, lease, seq };
+  return { key, value, createRevision, modRevision, version, lease };
+}
+
+export function parseRevisionRow(seq: number, row: SqlValue[]): RevisionRow {
+  const key = row[9] as Uint8Array;
+  const keyValue = parseValue({ key, seq, keyCrc: keyChecksum(key) }, row);
+  return { ...keyValue, seq };
+}
+
+function wrongValue(seq: number): Error {
+  return damaged(`The checksum of a value in state.db is wrong (row ${seq})`);
 }

@@ -67,6 +67,7 @@ export class StateMachine {
   readonly #compaction: Compaction;
   readonly #changes: ChangeReader;
   readonly #begin: SqliteStatement;
+  readonly #beginRead: SqliteStatement;
   readonly #commit: SqliteStatement;
   #closed = false;
   /** What a rollback leads back to, while a transaction is open. */
@@ -75,6 +76,7 @@ export class StateMachine {
   private constructor(db: SqliteDatabase) {
     this.#db = db;
     this.#begin = db.prepare("BEGIN IMMEDIATE");
+    this.#beginRead = db.prepare("BEGIN");
     this.#commit = db.prepare("COMMIT");
     this.#state = new State();
     this.#stateTable = new StateTable(db);
@@ -325,7 +327,21 @@ export class StateMachine {
     this.#db.close();
   }
 
+  /** In one transaction: each statement alone would lock the file and look for news in it anew. */
   #reading<T>(read: () => T): T {
+    if (this.#before !== undefined) return this.#guarded(read);
+    try {
+      this.#beginRead.run();
+      const found = read();
+      this.#commit.run();
+      return found;
+    } catch (error) {
+      rollback(this.#db);
+      throw asDamage(error);
+    }
+  }
+
+  #guarded<T>(read: () => T): T {
     try {
       return read();
     } catch (error) {
