@@ -4,7 +4,11 @@ import { int64 } from "../base/int64.ts";
 import type { Lease, LeaseKeepAliveResponse } from "./gen/lease_pb.ts";
 import { headerOf, safeNumber } from "./messages.ts";
 import { etcdErrorOf } from "./refusals.ts";
+import { sideBySide } from "./side-by-side.ts";
 import type { HandlersOf } from "./types.ts";
+
+/** Renewals of one stream that are under way. */
+const keepAlivesMax = 1000;
 
 /** Keep-alive answers an unknown lease with a TTL of 0, time-to-live with -1. */
 function unlessUnknown<T>(work: Promise<T>): Promise<T | undefined> {
@@ -30,20 +34,20 @@ export function leaseHandlers({ leases, cluster }: Service): HandlersOf<typeof L
       const { revision } = await leases.revoke(int64(request.ID));
       return { $typeName: "etcdserverpb.LeaseRevokeResponse", header: headerOf(cluster.head(), revision) };
     },
-    async *leaseKeepAlive(requests) {
-      for await (const { ID } of requests) {
+    // Clients send the renewals of all their leases at once: side by side they share one question to
+    // the leader.
+    leaseKeepAlive: (requests) =>
+      sideBySide(requests, keepAlivesMax, async ({ ID }): Promise<LeaseKeepAliveResponse> => {
         // Before the renewal: the revision is then none that came after it.
         const header = headerOf(cluster.head());
         const renewed = await unlessUnknown(leases.keepAlive(int64(ID)));
-        const answer: LeaseKeepAliveResponse = {
+        return {
           $typeName: "etcdserverpb.LeaseKeepAliveResponse",
           header,
           ID,
           TTL: BigInt(renewed?.ttlSeconds ?? 0),
         };
-        yield answer;
-      }
-    },
+      }),
     async leaseTimeToLive(request) {
       const status = await unlessUnknown(leases.timeToLive(int64(request.ID), request.keys));
       return {
