@@ -9,9 +9,9 @@ import type { Consistency, KvService } from "./service.ts";
 import { streamHeaders } from "./watch-stream.ts";
 
 /** Keys that are read at once: a listing must not hold up the member. */
-const pageKeys = 256;
+const pageKeys = 64;
 /** Bytes of a listing that wait for a client that does not read; then no more is read. */
-const waitingBytesMax = 256 * 1024;
+const waitingBytesMax = 64 * 1024;
 
 export interface ListingOptions {
   readonly kv: KvService;

@@ -220,7 +220,7 @@ describe("a listing as NDJSON", () => {
       Array.from({ length: 700 }, (_, i) => `k${String(i).padStart(4, "0")}`),
     );
     assert.ok(
-      app.service.reads.length >= 3 && app.service.reads.every(({ request }) => request.limit <= 256),
+      app.service.reads.length >= 3 && app.service.reads.every(({ request }) => request.limit <= 64),
     );
     assert.deepEqual(await lines(app, "?prefix=z"), [{ type: "end", revision: 701, keys: 0, more: false }]);
     const [first] = await lines(app, "?start=k0005&keys_only=true");
