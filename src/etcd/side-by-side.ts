@@ -35,6 +35,9 @@ export async function* sideBySide<Item, Answer>(
       }
     }
   } finally {
-    if (taken?.done !== true) await iterator.return?.();
+    // Behind an item that is still waited for, it would wait too.
+    const closed = taken?.done === true ? undefined : iterator.return?.();
+    if (next === undefined) await closed;
+    else closed?.catch(() => {});
   }
 }
