@@ -3,6 +3,7 @@ import type { NodeOptions } from "../../src/node/options.ts";
 import type { RaftLimits } from "../../src/raft/options.ts";
 import { supportedVersions, type VersionRange } from "../../src/wire/protocol.ts";
 import { between, chance, pick, stream } from "./engine/streams.ts";
+import type { PartOptions } from "./members/parts.ts";
 
 /** What a seed decides about the cluster before anything happens. */
 export interface Profile {
@@ -22,6 +23,10 @@ export interface Profile {
   readonly releases: readonly [VersionRange, VersionRange];
   /** How likely a member starts as one of the newer release. */
   readonly upgraded: number;
+  readonly subscribers: number;
+  readonly leaseHolders: number;
+  readonly lockUsers: number;
+  readonly parts: PartOptions;
   readonly node: NodeOptions;
   /** Bounds of the core, small now and then: what takes one message otherwise takes many. */
   readonly raft: Pick<RaftLimits, "appendEntriesMax" | "appendsInFlightMax" | "readRoundsInFlightMax">;
@@ -37,6 +42,29 @@ function releasesOf(random: Random): Pick<Profile, "releases" | "upgraded"> {
   const upgraded = pick(random, [0, 0, 0.5]);
   if (min < max && chance(random, 0.5)) return { releases: [before, supportedVersions], upgraded };
   return { releases: [supportedVersions, after], upgraded };
+}
+
+/** Clients that do other things than read and write; in some seeds none, so that those stay simple. */
+function companyOf(random: Random): Pick<Profile, "subscribers" | "leaseHolders" | "lockUsers" | "parts"> {
+  return {
+    subscribers: pick(random, [0, 1, 3, 6]),
+    leaseHolders: pick(random, [0, 0, 1, 3]),
+    lockUsers: pick(random, [0, 0, 2, 4]),
+    parts: {
+      leaseCheckpointMs: pick(random, [1000, 3000, 300_000]),
+      watchLimits: {
+        watchesMax: 1000,
+        watchQueueBytesMax: pick(random, [200, 1024 * 1024]),
+        watchQueueEventsMax: pick(random, [2, 10_000]),
+        watchQueuesBytesMax: pick(random, [1000, 1024 * 1024]),
+        watchFanOutRows: pick(random, [1, 3, 1000]),
+        watchSliceRows: pick(random, [1, 4, 500]),
+        watchSliceBytes: pick(random, [100, 1024 * 1024]),
+        watchGivenPerTurn: pick(random, [1, 256]),
+        watchOvertakenRowsMax: pick(random, [4, 16_384]),
+      },
+    },
+  };
 }
 
 export function profileOf(seed: number): Profile {
@@ -57,6 +85,7 @@ export function profileOf(seed: number): Profile {
     snapshotChunkBytes: pick(random, [4, 16, 64]) * 1024,
     minorityStaysDown: chance(random, 0.3),
     ...releasesOf(stream(seed, "releases")),
+    ...companyOf(stream(seed, "company")),
     raft: {
       appendEntriesMax: pick(random, [1, 2, 1024, 1024]),
       appendsInFlightMax: pick(random, [1, 3, 128, 128]),

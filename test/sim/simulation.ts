@@ -22,7 +22,10 @@ import { type Profile, profileOf } from "./profile.ts";
 import { Client } from "./workload/client.ts";
 import { marksOf } from "./workload/commands.ts";
 import { History } from "./workload/history.ts";
+import { LeaseHolder } from "./workload/lease-holder.ts";
+import { LockUser } from "./workload/lock-user.ts";
 import { finalReads, probe, type Weights, weightsOf } from "./workload/plans.ts";
+import { Subscriber } from "./workload/subscriber.ts";
 
 /** Within this time after the faults stopped, every healthy member must have carried out a write. */
 const progressMsMax = 20_000;
@@ -96,8 +99,11 @@ class Simulation implements World {
   readonly hosts: Host[] = [];
   readonly joining = new Set<Host>();
   readonly #faults: readonly Fault[];
-  readonly #history = new History();
+  readonly history = new History();
   readonly #clients: Client[] = [];
+  readonly #subscribers: Subscriber[] = [];
+  /** Clients that hold something which ends by itself when they are gone. */
+  readonly #holders: (LeaseHolder | LockUser)[] = [];
   readonly #localReads: LocalReads;
   readonly #ids;
   readonly #weights: Weights;
@@ -124,7 +130,14 @@ class Simulation implements World {
       silenceMs: profile.silenceMs,
     });
     const members = this.#createHosts();
-    this.checks = new Checks({ coverage, trace: this.trace, marksOf, members });
+    this.checks = new Checks({
+      coverage,
+      trace: this.trace,
+      marksOf,
+      members,
+      nowUs: () => scheduler.nowUs,
+      fastestRate: () => Math.max(...this.hosts.map(({ clock }) => clock.fastestRate)),
+    });
     this.network.onSend = (from, message) => {
       this.trace.note(
         message.type,
@@ -138,8 +151,13 @@ class Simulation implements World {
       const process = this.hosts[from.host]?.process;
       if (process !== undefined) this.checks.sent(process, message);
     };
-    this.#localReads = new LocalReads(this.checks.committed, this.#history);
+    this.#localReads = new LocalReads(this.checks.committed, this.history);
     this.#createClients();
+    this.#createCompany();
+  }
+
+  get partOptions() {
+    return this.profile.parts;
   }
 
   get nodeOptions() {
@@ -191,7 +209,7 @@ class Simulation implements World {
       this.#safetyPhase();
       this.#livenessPhase();
       this.#convergencePhase();
-      checkHistory(this.#history, this.checks.committed, this.coverage);
+      checkHistory(this.history, this.checks.committed, this.coverage);
       return undefined;
     } catch (error) {
       // What is thrown inside the product comes out as something else, so the first one counts.
@@ -254,10 +272,23 @@ class Simulation implements World {
     }
   }
 
+  #createCompany(): void {
+    const { seed, subscribers, leaseHolders, lockUsers } = this.profile;
+    for (let number = 0; number < subscribers; number++) {
+      this.#subscribers.push(new Subscriber(this, number, stream(seed, `subscriber ${number}`)));
+    }
+    for (let number = 0; number < leaseHolders; number++) {
+      this.#holders.push(new LeaseHolder(this, number, stream(seed, `lease holder ${number}`)));
+    }
+    for (let number = 0; number < lockUsers; number++) {
+      this.#holders.push(new LockUser(this, stream(seed, `lock user ${number}`)));
+    }
+  }
+
   #client(name: string, number: number, thinkMs: number): Client {
     const { seed, padding } = this.profile;
     const random = stream(seed, name);
-    const history = this.#history;
+    const history = this.history;
     return new Client({
       world: this,
       history,
@@ -347,7 +378,8 @@ class Simulation implements World {
   }
 
   #convergencePhase(): void {
-    for (const client of this.#clients) client.stop();
+    for (const client of [...this.#clients, ...this.#holders]) client.stop();
+    for (const subscriber of this.#subscribers) subscriber.settle();
     this.#settle();
     this.#readEverything();
     // Autopilot and snapshots may have gone on meanwhile.
@@ -360,8 +392,11 @@ class Simulation implements World {
     const startMs = this.scheduler.nowMs;
     const alike = (): boolean => {
       if (!this.#clients.every((client) => client.idle) || this.joining.size > 0) return false;
-      const last = this.checks.committed.lastIndex;
-      return this.#healthy().every((host) => host.active && host.process?.appliedIndex === last);
+      const { lastIndex, model } = this.checks.committed;
+      if (!this.#holders.every(({ idle }) => idle) || model.leases.count > 0) return false;
+      if (!this.#healthy().every((host) => host.active && host.process?.appliedIndex === lastIndex))
+        return false;
+      return this.#subscribers.every(({ upToDate }) => upToDate);
     };
     let quietSinceMs = Number.POSITIVE_INFINITY;
     this.#until(startMs + convergeMsMax, () => {
@@ -370,11 +405,12 @@ class Simulation implements World {
       return this.scheduler.nowMs - quietSinceMs > 300;
     });
     if (alike()) return;
-    const { lastIndex } = this.checks.committed;
-    const busy = this.#clients.filter((client) => !client.idle).length;
+    const { lastIndex, model } = this.checks.committed;
+    const busy = [...this.#clients, ...this.#holders].filter(({ idle }) => !idle).length;
+    const behind = this.#subscribers.filter(({ upToDate }) => !upToDate).length;
     throw new Violation(
       "convergence",
-      `${busy} clients wait, ${this.joining.size} machines join, index ${lastIndex}: ${this.#healthy().map(describeHost).join("; ")}`,
+      `${busy} clients wait, ${behind} subscribers lag, ${this.joining.size} machines join, leases ${model.leases.text() || "none"}, index ${lastIndex}: ${this.#healthy().map(describeHost).join("; ")}`,
     );
   }
 

@@ -8,12 +8,16 @@ import type { Trace } from "../engine/trace.ts";
 import { SimulatedCrash, Violation } from "../engine/violation.ts";
 import type { MemberProcess } from "../members/process.ts";
 import { CommittedLog } from "./committed-log.ts";
+import { LeasePromises } from "./lease-promises.ts";
+import { LockPromises } from "./lock-promises.ts";
 import { RaftPromises } from "./raft-promises.ts";
 import { checkCampaignRule, checkCommitRule } from "./raft-rules.ts";
 
 /** What must hold after every step of every member. A new checker of this kind is called from here. */
 export class Checks {
   readonly committed: CommittedLog;
+  readonly leases: LeasePromises;
+  readonly locks: LockPromises;
   readonly #promises: RaftPromises;
   readonly #coverage: Coverage;
   readonly #trace: Trace;
@@ -24,10 +28,22 @@ export class Checks {
     readonly trace: Trace;
     readonly marksOf: (command: Command) => readonly string[];
     readonly members: readonly MemberRecord[];
+    readonly nowUs: () => number;
+    readonly fastestRate: () => number;
   }) {
     this.#coverage = options.coverage;
     this.#trace = options.trace;
-    this.committed = new CommittedLog({ firstIndex: 2, ...options });
+    const leases = new LeasePromises(options.nowUs, options.fastestRate);
+    const { coverage, marksOf, members } = options;
+    this.committed = new CommittedLog({
+      firstIndex: 2,
+      coverage,
+      marksOf,
+      members,
+      committed: (command, result) => leases.committed(command, result),
+    });
+    this.leases = leases;
+    this.locks = new LockPromises(this.committed.model);
     this.#promises = new RaftPromises(this.committed, options.coverage);
   }
 

@@ -1,12 +1,13 @@
 import type { MemberRecord } from "../../../src/base/members.ts";
 import type { AppliedEntry, ApplyOutcome, StateMachine } from "../../../src/kv/state-machine.ts";
-import type { Command, Membership } from "../../../src/kv/types.ts";
+import type { Command, CommandResult, Membership } from "../../../src/kv/types.ts";
 import type { MemberId } from "../../../src/raft/types.ts";
 import { encodeBatch } from "../../../src/wire/commands.ts";
 import { encodeMembershipCommand } from "../../../src/wire/membership.ts";
 import type { Coverage } from "../engine/coverage.ts";
 import { Violation } from "../engine/violation.ts";
-import { isAbridged, ModelStore, resultText } from "./model-store.ts";
+import { ModelStore } from "./model-store.ts";
+import { isAbridged, resultText } from "./model-text.ts";
 
 interface Committed {
   readonly term: number;
@@ -35,6 +36,7 @@ export class CommittedLog {
   /** Told once of each membership change that comes to light as committed. */
   readonly onChange = new Set<() => void>();
   readonly #marksOf: (command: Command) => readonly string[];
+  readonly #committed: (command: Command, result: CommandResult) => void;
   readonly #coverage: Coverage;
   readonly #firstIndex: number;
   lastIndex: number;
@@ -44,8 +46,11 @@ export class CommittedLog {
     readonly coverage: Coverage;
     readonly marksOf: (command: Command) => readonly string[];
     readonly members: readonly MemberRecord[];
+    /** Told of each command as it comes to light, with the result that it must have. */
+    readonly committed: (command: Command, result: CommandResult) => void;
   }) {
     for (const { id, learner } of options.members) this.members.set(id, { learner });
+    this.#committed = options.committed;
     this.#firstIndex = options.firstIndex;
     this.lastIndex = options.firstIndex - 1;
     this.#coverage = options.coverage;
@@ -104,7 +109,8 @@ export class CommittedLog {
     if (content.type === "batch") {
       content.batch.commands.forEach((command, at) => {
         if (this.model.knows(command)) this.#coverage.add("client: answered from the remembered answers");
-        const expected = this.model.apply(command);
+        const expected = this.model.apply(command, term);
+        this.#committed(command, expected);
         for (const mark of this.#marksOf(command)) {
           this.logged.add(mark);
           if (expected.type !== "refused") this.effective.add(mark);

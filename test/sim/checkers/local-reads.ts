@@ -2,7 +2,7 @@ import type { RangeOperation, RangeResult } from "../../../src/kv/types.ts";
 import { Violation } from "../engine/violation.ts";
 import type { History } from "../workload/history.ts";
 import type { CommittedLog } from "./committed-log.ts";
-import { keyText } from "./model-store.ts";
+import { keyText } from "./model-text.ts";
 
 export interface LocalRead {
   readonly who: string;

@@ -2,7 +2,7 @@ import type { RangeOperation } from "../../../src/kv/types.ts";
 import { Violation } from "../engine/violation.ts";
 import type { Host } from "../members/host.ts";
 import type { CommittedLog } from "./committed-log.ts";
-import { keyText } from "./model-store.ts";
+import { keyText } from "./model-text.ts";
 
 const whole = { key: new Uint8Array([0]), end: null };
 

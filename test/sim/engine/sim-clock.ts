@@ -11,6 +11,7 @@ export class MachineClock {
   readonly #scheduler: Scheduler;
   #rate = 1;
   #slowestRate = 1;
+  #fastestRate = 1;
   #baseUs = 0;
   #baseMs: number;
   /** What an operator or NTP did to the wall clock. */
@@ -27,11 +28,16 @@ export class MachineClock {
     return this.#slowestRate;
   }
 
+  get fastestRate(): number {
+    return this.#fastestRate;
+  }
+
   setRate(rate: number): void {
     this.#baseMs = this.nowMs();
     this.#baseUs = this.#scheduler.nowUs;
     this.#rate = rate;
     this.#slowestRate = Math.min(this.#slowestRate, rate);
+    this.#fastestRate = Math.max(this.#fastestRate, rate);
   }
 
   nowMs(): number {

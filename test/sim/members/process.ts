@@ -1,18 +1,22 @@
 import { InvariantViolation, present } from "../../../src/base/assert.ts";
 import type { Clock } from "../../../src/base/clock.ts";
 import { CoracleError, messageOf } from "../../../src/base/errors.ts";
+import type { Locks } from "../../../src/concurrency/locks.ts";
 import type { StateMachine } from "../../../src/kv/state-machine.ts";
+import type { Leases } from "../../../src/node/leases.ts";
 import { Node } from "../../../src/node/node.ts";
 import type { TransportEvents } from "../../../src/peer/types.ts";
 import type { MemberId, SnapshotMeta } from "../../../src/raft/types.ts";
 import { MemoryLogStore } from "../../../src/storage/memory-log.ts";
 import { reconcile } from "../../../src/storage/reconcile.ts";
+import type { WatchHub } from "../../../src/watch/hub.ts";
 import type { Disk } from "../disk/disk.ts";
 import { FsyncQueue } from "../disk/fsync-queue.ts";
 import { SimulatedCrash, Violation } from "../engine/violation.ts";
 import type { NetworkProcess } from "../network/transport.ts";
 import { SimTransport } from "../network/transport.ts";
 import type { Host } from "./host.ts";
+import { MemberParts } from "./parts.ts";
 import { SimStateStore } from "./state-store.ts";
 
 /** One life of a member: the product's own node on simulated clock, disk and network. */
@@ -27,6 +31,8 @@ export class MemberProcess implements NetworkProcess {
   readonly #state: StateMachine;
   /** From the moment on when its files fit each other. */
   #node: Node | undefined;
+  /** Duties beside replication, and what faces would use of them. */
+  #parts: MemberParts | undefined;
   #removed = false;
   alive = true;
   stoppedSinceUs: number | undefined;
@@ -86,8 +92,11 @@ export class MemberProcess implements NetworkProcess {
     const { world } = host;
     const identity = this.disk.identity;
     if (identity === undefined) throw new Error("a member without identity cannot start");
+    const parts = new MemberParts(this, world.partOptions);
+    this.#parts = parts;
     return new Node({
       identity,
+      parts: parts.factories,
       options: world.nodeOptions,
       build: { version: "simulated", commit: "" },
       clock: this.clock,
@@ -105,6 +114,31 @@ export class MemberProcess implements NetworkProcess {
   /** The node at work; only to be asked of a process that is ready. */
   get node(): Node {
     return present(this.#node, "the node of a process that is ready");
+  }
+
+  get watches(): WatchHub {
+    return this.#present.watches;
+  }
+
+  get leases(): Leases {
+    return this.#present.leases;
+  }
+
+  get locks(): Locks {
+    return this.#present.locks;
+  }
+
+  get #present(): MemberParts {
+    return present(this.#parts, "the parts of a process that is ready");
+  }
+
+  /** Called from inside the product when it cannot go on. */
+  fatal(error: unknown): void {
+    this.#fatal(error);
+  }
+
+  get store(): SimStateStore {
+    return this.#store;
   }
 
   /** Whether it takes part. */

@@ -7,7 +7,9 @@ import type { Scheduler } from "../engine/scheduler.ts";
 import type { Trace } from "../engine/trace.ts";
 import type { Conditions } from "../network/conditions.ts";
 import type { Network } from "../network/network.ts";
+import type { History } from "../workload/history.ts";
 import type { Host } from "./host.ts";
+import type { PartOptions } from "./parts.ts";
 
 /** What all machines of a simulation share. */
 export interface World {
@@ -17,7 +19,9 @@ export interface World {
   readonly coverage: Coverage;
   readonly trace: Trace;
   readonly checks: Checks;
+  readonly history: History;
   readonly nodeOptions: NodeOptions;
+  readonly partOptions: PartOptions;
   /** What members of the older and the newer release speak. */
   readonly releases: readonly [VersionRange, VersionRange];
   readonly hosts: readonly Host[];

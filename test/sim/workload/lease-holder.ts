@@ -1,0 +1,134 @@
+import { utf8 } from "../../../src/base/bytes.ts";
+import type { Random } from "../../../src/base/prng.ts";
+import type { LeaseId } from "../../../src/kv/types.ts";
+import { between, chance } from "../engine/streams.ts";
+import type { MemberProcess } from "../members/process.ts";
+import type { World } from "../members/world.ts";
+import { type Answer, anyMember, ask } from "./asking.ts";
+import { paddedValue } from "./commands.ts";
+
+/** A client that takes leases, hangs keys on them, keeps them alive for a while, and lets go. */
+export class LeaseHolder {
+  readonly #world: World;
+  readonly #number: number;
+  readonly #random: Random;
+  #leases = 0;
+  #stopped = false;
+  #idle = true;
+
+  constructor(world: World, number: number, random: Random) {
+    this.#world = world;
+    this.#number = number;
+    this.#random = random;
+    this.#pause(() => this.#grant());
+  }
+
+  get idle(): boolean {
+    return this.#idle;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  #pause(then: () => void, delayMs = between(this.#random, 50, 1500)): void {
+    this.#idle = true;
+    this.#world.scheduler.afterMs(delayMs, () => {
+      if (!this.#stopped) then();
+    });
+  }
+
+  #ask<T>(question: (process: MemberProcess) => Promise<T>, then: (answer: Answer<T>) => void): void {
+    const process = anyMember(this.#world, this.#random);
+    if (process === undefined) {
+      this.#pause(() => this.#ask(question, then), 100);
+      return;
+    }
+    this.#idle = false;
+    ask(this.#world, this.#random, process, question, (answer) => {
+      this.#idle = true;
+      then(answer);
+    });
+  }
+
+  #grant(): void {
+    const id = (this.#number + 1) * 1_000_000 + this.#leases++;
+    const ttlSeconds = 1 + this.#random.below(3);
+    const calledUs = this.#world.scheduler.nowUs;
+    this.#ask(
+      ({ leases }) => leases.grant(id, ttlSeconds),
+      (answer) => {
+        this.#count("grant", answer);
+        // An id is used once, so whoever asked has it, or does not know.
+        if (answer.type !== "answer") {
+          this.#pause(() => this.#grant());
+          return;
+        }
+        const { ttlSeconds: given } = answer.value;
+        this.#world.checks.leases.confirmed(id, calledUs, given);
+        this.#hang(id, given, this.#random.below(3));
+      },
+    );
+  }
+
+  #hang(id: LeaseId, ttlSeconds: number, keys: number): void {
+    if (keys === 0) {
+      this.#keep(id, ttlSeconds, this.#random.below(12));
+      return;
+    }
+    const key = utf8(`lease/${this.#random.below(6)}`);
+    const value = paddedValue(`${id}/${keys}`, 0);
+    this.#ask(
+      ({ node }) => node.propose({ body: { type: "put", key, value, lease: id, previous: false } }),
+      (answer) => {
+        this.#count("put with a lease", answer);
+        this.#hang(id, ttlSeconds, keys - 1);
+      },
+    );
+  }
+
+  /** Renews it `times` times, in good time or a little late. */
+  #keep(id: LeaseId, ttlSeconds: number, times: number): void {
+    if (times === 0) {
+      this.#letGo(id);
+      return;
+    }
+    this.#pause(
+      () => {
+        const calledUs = this.#world.scheduler.nowUs;
+        this.#ask(
+          ({ leases }) => leases.keepAlive(id),
+          (answer) => {
+            this.#count("keep-alive", answer);
+            if (answer.type === "answer") {
+              this.#world.checks.leases.confirmed(id, calledUs, answer.value.ttlSeconds);
+            }
+            const over = answer.type === "error" && answer.code === "lease_not_found";
+            if (over) this.#pause(() => this.#grant());
+            else this.#keep(id, ttlSeconds, times - 1);
+          },
+        );
+      },
+      ttlSeconds * 1000 * between(this.#random, 0.1, chance(this.#random, 0.1) ? 1.3 : 0.5),
+    );
+  }
+
+  #letGo(id: LeaseId): void {
+    if (chance(this.#random, 0.6)) {
+      this.#pause(() => this.#grant());
+      return;
+    }
+    this.#ask(
+      ({ leases }) => leases.revoke(id),
+      (answer) => {
+        this.#count("revoke", answer);
+        this.#pause(() => this.#grant());
+      },
+    );
+  }
+
+  #count(what: string, answer: Answer<unknown>): void {
+    const ending = answer.type === "error" ? answer.code : answer.type;
+    this.#world.coverage.add(`lease: ${what} ${ending}`);
+  }
+}
