@@ -32,7 +32,7 @@ export interface ApiAnswer {
 }
 
 /** An attempt without a useful answer. */
-interface Miss {
+export interface Miss {
   readonly endpoint: string;
   readonly reason: string;
   /** `unreached`: never sent. `not-proposed`: the member says so. `lost`: it may have taken effect. */
@@ -63,6 +63,14 @@ const unreachedCodes = new Set([
 export class Client {
   readonly #endpoints: readonly string[];
   readonly #timeoutMs: number;
+
+  get endpoints(): readonly string[] {
+    return this.#endpoints;
+  }
+
+  get timeoutMs(): number {
+    return this.#timeoutMs;
+  }
 
   constructor(options: ClientOptions) {
     this.#endpoints = options.endpoints;
@@ -115,7 +123,18 @@ export class Client {
   }
 }
 
-async function attempt(endpoint: string, request: ApiRequest, timeoutMs: number): Promise<ApiAnswer | Miss> {
+/**
+ * Sends a request to one endpoint.
+ *
+ * @param timeoutMs infinite for a request that waits; then `signal` ends it.
+ * @throws CommandFailure when the member refused it.
+ */
+export async function attempt(
+  endpoint: string,
+  request: ApiRequest,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<ApiAnswer | Miss> {
   const startMs = performance.now();
   const miss = (kind: Miss["kind"], reason: string): Miss => {
     return { endpoint, reason, kind, tookMs: performance.now() - startMs };
@@ -126,7 +145,11 @@ async function attempt(endpoint: string, request: ApiRequest, timeoutMs: number)
       headers: { ...request.headers },
       ...(request.body === undefined ? {} : { body: request.body }),
       redirect: "manual",
-      signal: AbortSignal.timeout(timeoutMs),
+      ...endless,
+      signal: AbortSignal.any([
+        ...(signal === undefined ? [] : [signal]),
+        ...(timeoutMs === Number.POSITIVE_INFINITY ? [] : [AbortSignal.timeout(timeoutMs)]),
+      ]),
     });
     const body = new Uint8Array(await response.arrayBuffer());
     const answer: ApiAnswer = { status: response.status, headers: response.headers, body, endpoint };
@@ -159,7 +182,7 @@ function lostReason(error: unknown, timeoutMs: number): string {
   return "the connection broke off without an answer (is this the client port of a member, not its peer port?)";
 }
 
-function unreachedReason(error: unknown): string {
+export function unreachedReason(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined;
   const text = `${messageOf(error)} ${cause === undefined ? "" : messageOf(cause)}`;
   if (/ENOTFOUND|EAI_AGAIN|dns error|DNSResolve/i.test(text))
@@ -198,13 +221,18 @@ function problemOf(answer: ApiAnswer): { readonly code: string; readonly detail:
   }
 }
 
+/** Bun gives a silent answer up after five minutes unless told not to. */
+export const endless = { timeout: false } as RequestInit;
+
 const exitCodesByProblem: Readonly<Record<string, ExitCode>> = {
   not_found: exitCodes.notFound,
   member_not_found: exitCodes.notFound,
+  lease_not_found: exitCodes.notFound,
   precondition_failed: exitCodes.conditionFailed,
+  lock_held: exitCodes.conditionFailed,
 };
 
-function refusalOf(answer: ApiAnswer): CommandFailure {
+export function refusalOf(answer: ApiAnswer): CommandFailure {
   const { code, detail } = problemOf(answer);
   const fromStatus = answer.status === 412 ? exitCodes.conditionFailed : exitCodes.failed;
   return new CommandFailure(exitCodesByProblem[code] ?? fromStatus, detail);

@@ -16,6 +16,17 @@ export const keyValueSchema = v.object({
 });
 export type KeyValueDocument = v.InferOutput<typeof keyValueSchema>;
 
+/** A lease's id as digits: the command line knows it as text. */
+export const leaseId = v.pipe(v.union([count, v.bigint()]), v.transform(String));
+export const leaseSchema = v.object({ id: leaseId, ttl: v.number() });
+export const leaseStatusSchema = v.object({
+  ...leaseSchema.entries,
+  remaining_ms: count,
+  keys: v.optional(v.array(v.object({ key: v.instance(Uint8Array) })), []),
+});
+export const leasesSchema = v.object({ leases: v.array(v.object({ id: leaseId })) });
+
+export const revisionSchema = v.object({ revision: count });
 export const putSchema = v.object({ revision: count, previous: v.optional(keyValueSchema) });
 export const deleteSchema = v.object({
   revision: count,

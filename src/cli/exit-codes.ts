@@ -9,9 +9,9 @@ export const exitCodes = {
   unavailable: 3,
   /** A change was sent, and whether it took effect is not known. */
   outcomeUnknown: 4,
-  /** The key or the member does not exist. */
+  /** The key, member or lease does not exist. */
   notFound: 5,
-  /** --if-match, --if-none-match or --create-only did not hold; nothing was changed. */
+  /** --if-match, --if-none-match or --create-only did not hold, or a lock was not free in time. */
   conditionFailed: 6,
 } as const;
 
@@ -23,8 +23,8 @@ export const exitCodesHelp = `Exit codes:
   2  wrong flag, argument or configuration; nothing was sent
   3  no endpoint reachable, or no leader now; nothing was changed
   4  sent, but the outcome is unknown
-  5  no such key or member
-  6  the condition did not hold; nothing was changed`;
+  5  no such key, member or lease
+  6  the condition did not hold, or the lock was not free in time; nothing was changed`;
 
 /** Ends a command with one sentence on stderr and an exit code. */
 export class CommandFailure extends Error {

@@ -1,6 +1,7 @@
 import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { encode } from "cbor-x/index-no-eval";
+import type { Child, ChildCommand } from "./child.ts";
 import type { Io } from "./io.ts";
 
 export interface SeenRequest {
@@ -70,6 +71,11 @@ export class RecordingIo implements Io {
   inputIsTerminal = false;
   outputIsTerminal = false;
   errors = "";
+  /** To be aborted as by Ctrl-C. */
+  readonly interruption = new AbortController();
+  /** What was run; `onRun` answers. */
+  readonly ran: ChildCommand[] = [];
+  onRun: (command: ChildCommand) => Child = () => ({ exited: Promise.resolve({ code: 0 }), kill: () => {} });
   readonly #out: Uint8Array[] = [];
 
   get output(): string {
@@ -87,6 +93,13 @@ export class RecordingIo implements Io {
   }
   async readInput(): Promise<Uint8Array> {
     return this.input;
+  }
+  interrupted(): AbortSignal {
+    return this.interruption.signal;
+  }
+  run(command: ChildCommand): Child {
+    this.ran.push(command);
+    return this.onRun(command);
   }
   readFile(path: string): Uint8Array {
     const content = this.files.get(path);

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { Writable } from "node:stream";
+import { type Child, type ChildCommand, runChild } from "./child.ts";
 
 /** What a command sees of the process around it. Tests give their own. */
 export interface Io {
@@ -13,6 +14,9 @@ export interface Io {
   readFile(path: string): Uint8Array;
   readonly inputIsTerminal: boolean;
   readonly outputIsTerminal: boolean;
+  /** Aborts at SIGINT or SIGTERM, which from this call on do not end the process by themselves. */
+  interrupted(): AbortSignal;
+  run(command: ChildCommand): Child;
 }
 
 function write(stream: Writable, data: Uint8Array | string): Promise<void> {
@@ -24,6 +28,18 @@ function write(stream: Writable, data: Uint8Array | string): Promise<void> {
       else resolve();
     });
   });
+}
+
+let interruption: AbortController | undefined;
+
+function onInterruption(): AbortSignal {
+  if (interruption === undefined) {
+    const first = new AbortController();
+    interruption = first;
+    process.on("SIGINT", () => first.abort());
+    process.on("SIGTERM", () => first.abort());
+  }
+  return interruption.signal;
 }
 
 /** The terminal or pipes of this process. */
@@ -43,5 +59,7 @@ export function processIo(): Io {
     readFile: (path) => readFileSync(path),
     inputIsTerminal: process.stdin.isTTY === true,
     outputIsTerminal: process.stdout.isTTY === true,
+    interrupted: onInterruption,
+    run: runChild,
   };
 }

@@ -1,18 +1,24 @@
 import { Command, CommanderError } from "commander";
 import { CoracleError, messageOf } from "../base/errors.ts";
+import { addCompactCommand } from "./compact.ts";
 import { addDelCommand } from "./del.ts";
 import { addDevCommand } from "./dev-command.ts";
+import { addElectCommand } from "./elect.ts";
 import { CommandFailure, exitCodes, exitCodesHelp } from "./exit-codes.ts";
 import { addGetCommand } from "./get.ts";
 import type { Io } from "./io.ts";
 import { addLeaderCommand } from "./leader.ts";
+import { addLeaseCommand } from "./lease.ts";
 import { addLeaveCommand } from "./leave.ts";
 import { addListCommand } from "./list.ts";
+import { addLockCommand } from "./lock.ts";
 import { addMemberCommand } from "./member.ts";
 import { addPutCommand } from "./put.ts";
 import { addServeCommand } from "./serve-command.ts";
 import { addStatusCommand } from "./status.ts";
+import { addTxnCommand } from "./txn.ts";
 import { addVersionCommand, versionLine } from "./version.ts";
+import { addWatchCommand } from "./watch.ts";
 
 const completionExample = "\nExample:\n  source <(coracle completion bash)";
 
@@ -59,6 +65,12 @@ function buildProgram(io: Io, pending: Promise<void>[], exit: (code: number) => 
   addGetCommand(program, io);
   addDelCommand(program, io);
   addListCommand(program, io);
+  addTxnCommand(program, io);
+  addWatchCommand(program, io);
+  addLeaseCommand(program, io);
+  addLockCommand(program, io, exit);
+  addElectCommand(program, io, exit);
+  addCompactCommand(program, io);
   addStatusCommand(program, io);
   addMemberCommand(program, io);
   addLeaderCommand(program, io);

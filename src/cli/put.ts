@@ -4,6 +4,7 @@ import { documentOf } from "./client.ts";
 import * as options from "./client-options.ts";
 import { keyHeader, keyRow, keyValueJson, putSchema } from "./documents.ts";
 import type { Io } from "./io.ts";
+import { leaseArgument } from "./lease.ts";
 import { printJson, renderTable } from "./output.ts";
 import { readKey, readValue } from "./values.ts";
 
@@ -11,6 +12,7 @@ interface PutFlags extends options.ClientFlags, options.ConditionFlags {
   readonly createOnly?: boolean;
   readonly prev?: boolean;
   readonly hex?: boolean;
+  readonly lease?: string;
 }
 
 export function addPutCommand(program: Command, io: Io): void {
@@ -24,6 +26,7 @@ export function addPutCommand(program: Command, io: Io): void {
     )
     .option("--create-only", "only if there is no such key")
     .option("--prev", "show the key as it was before")
+    .option("--lease <id>", "attach the key to this lease: it is deleted when the lease ends", leaseArgument)
     .option("--hex", "the key is given in hexadecimal");
   options.addConditionOptions(command);
   options.addOutputOption(command, "the new revision");
@@ -37,10 +40,10 @@ Examples:
   );
   command.action(async (keyText: string, valueText: string | undefined, flags: PutFlags) => {
     const client = options.clientOf(flags, io);
-    const path = options.withQuery(
-      keyPath(readKey(keyText, flags.hex === true)),
-      flags.prev ? ["prev=true"] : [],
-    );
+    const path = options.withQuery(keyPath(readKey(keyText, flags.hex === true)), [
+      ...(flags.prev ? ["prev=true"] : []),
+      ...(flags.lease === undefined ? [] : [`lease=${flags.lease}`]),
+    ]);
     const headers = { ...options.cbor, ...options.idempotencyHeader(), ...options.conditionHeaders(flags) };
     const body = await readValue(io, valueText);
     const answer = await client.send({ method: "PUT", path, headers, body, sending: "repeatable" });
