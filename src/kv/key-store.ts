@@ -1,3 +1,4 @@
+import { present } from "../base/assert.ts";
 import { concatBytes, emptyBytes } from "../base/bytes.ts";
 import { packInt64 } from "../base/int64.ts";
 import type { SqliteDatabase, SqliteStatement, SqlValue } from "../base/sqlite.ts";
@@ -14,6 +15,7 @@ import {
   type PastRow,
   parseHead,
   parseHeadValue,
+  parseJoined,
   parseKeyRow,
   parseLinkRow,
   parseValue,
@@ -206,13 +208,15 @@ export class KeyStore {
     const demand = { rows: wanted };
     const read = (from: Uint8Array, limit: number) =>
       end === null ? this.#unbounded.values.all(from, limit) : this.#bounded.values.all(from, end, limit);
-    for (const rows of portions(range.key, demand, read)) {
+    for (const rows of portions(range.key, demand, read, 7)) {
       demand.rows -= rows.length;
-      for (const row of rows) {
-        const head = parseKeyRow(row);
-        yield row[12] === null ? this.keyValue(head) : parseHeadValue(head, row, 10);
-      }
+      for (const row of rows) yield row[10] === null ? this.#known(row[7] as Uint8Array) : parseJoined(row);
     }
+  }
+
+  /** The key-value of a key that has just been seen. */
+  #known(key: Uint8Array): KeyValue {
+    return present(this.findWithValue(key), "the key that was listed");
   }
 
   /**
@@ -375,19 +379,20 @@ interface Demand {
 }
 
 /**
- * Reads rows that are in key order and have the key at 9, from `key` on, one portion after the other
- * while there is demand.
+ * Reads rows that are in key order, from `key` on, one portion after the other while there is demand.
+ * They have their key at `keyAt`.
  */
 function* portions(
   key: Uint8Array,
   demand: Demand,
   read: (from: Uint8Array, limit: number) => SqlValue[][],
+  keyAt = 9,
 ): Generator<SqlValue[][]> {
   let from = key;
   while (demand.rows > 0) {
     const limit = Math.min(portionRows, demand.rows);
     const rows = read(from, limit);
-    const last = rows.at(-1)?.[9] as Uint8Array | undefined;
+    const last = rows.at(-1)?.[keyAt] as Uint8Array | undefined;
     if (last === undefined) return;
     yield rows;
     if (rows.length < limit) return;

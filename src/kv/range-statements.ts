@@ -1,5 +1,5 @@
 import type { SqliteDatabase, SqliteStatement } from "../base/sqlite.ts";
-import { headValueColumns, keyColumns, tombstoneColumns, valueColumns } from "./rows.ts";
+import { headValueColumns, joinedKeyColumns, keyColumns, tombstoneColumns, valueColumns } from "./rows.ts";
 
 /** Values up to this length are read together with their keys, a portion of them at once. */
 const shortValueBytes = 4096;
@@ -45,7 +45,7 @@ export class RangeStatements {
       `SELECT ${of("h", keyColumns)} FROM key h WHERE ${inRange} ORDER BY h.key LIMIT ${at}`,
     );
     this.values = db.prepare(
-      `SELECT ${of("h", keyColumns)}, ${of("r", headValueColumns)}
+      `SELECT ${of("h", joinedKeyColumns)}, ${of("r", headValueColumns)}
        FROM key h LEFT JOIN revision r ON r.seq = h.seq WHERE ${inRange} ORDER BY h.key LIMIT ${at}`,
     );
     this.past = heads("", "", keyInPast, `h.seq > ${at}`);

@@ -223,9 +223,12 @@ class Present implements Source<KeyRow> {
     return this.#store.keyValue(row);
   }
 
-  *keyValues(range: KeyRange, wanted: number, bare: boolean): Generator<KeyValue> {
-    if (!bare) yield* this.#store.keyValues(range, wanted);
-    else for (const row of this.#store.rows(range, wanted)) yield this.bare(row);
+  keyValues(range: KeyRange, wanted: number, bare: boolean): Iterable<KeyValue> {
+    return bare ? this.#bare(range, wanted) : this.#store.keyValues(range, wanted);
+  }
+
+  *#bare(range: KeyRange, wanted: number): Generator<KeyValue> {
+    for (const row of this.#store.rows(range, wanted)) yield this.bare(row);
   }
 }
 
@@ -255,8 +258,11 @@ class Past implements Source<PastRow> {
     return this.#store.pastKeyValue(row);
   }
 
-  *keyValues(range: KeyRange, wanted: number, bare: boolean): Generator<KeyValue> {
-    if (!bare) yield* this.#store.pastKeyValues(range, this.#at, wanted);
-    else for (const row of this.#store.pastRows(range, this.#at, wanted)) yield this.bare(row);
+  keyValues(range: KeyRange, wanted: number, bare: boolean): Iterable<KeyValue> {
+    return bare ? this.#bare(range, wanted) : this.#store.pastKeyValues(range, this.#at, wanted);
+  }
+
+  *#bare(range: KeyRange, wanted: number): Generator<KeyValue> {
+    for (const row of this.#store.pastRows(range, this.#at, wanted)) yield this.bare(row);
   }
 }

@@ -113,13 +113,12 @@ export function parseValue({ key, seq, keyCrc }: PastRow, row: SqlValue[], first
   return { key, value, createRevision, modRevision, version, lease };
 }
 
-type Head = Omit<KeyRow, "links" | "checksum">;
-
-/**
- * The row of a key with its value: what stands in `revision` vouches for what stands in `key` too. The
- * columns of `revision` begin at `first`.
- */
-export function parseHeadValue(head: Head, row: SqlValue[], first = 0): KeyValue {
+/** The row of a key with its value; the columns of `revision` begin at `first`. */
+export function parseHeadValue(
+  head: Omit<KeyRow, "links" | "checksum">,
+  row: SqlValue[],
+  first = 0,
+): KeyValue {
   const { key, seq, createRevision, modRevision, version, lease, prev, jump, keyCrc } = head;
   const valueCrc = row[first] as number;
   const value = row[first + 2] as Uint8Array;
@@ -128,6 +127,27 @@ export function parseHeadValue(head: Head, row: SqlValue[], first = 0): KeyValue
     throw wrongValue(seq);
   }
   return { key, value, createRevision, modRevision, version, lease };
+}
+
+/** The columns of `key` that `parseJoined` takes, before those of `revision`. */
+export const joinedKeyColumns = "seq, create_revision, mod_revision, version, lease, prev, jump, key";
+
+/** Both rows of a key in one: what stands in `revision` vouches for what stands in `key`. */
+export function parseJoined(row: SqlValue[]): KeyValue {
+  const key = row[7] as Uint8Array;
+  const seq = row[0] as number;
+  const head = {
+    key,
+    seq,
+    createRevision: row[1] as number,
+    modRevision: row[2] as number,
+    version: row[3] as number,
+    lease: leaseId(row[4] as PackedLease, seq),
+    prev: row[5] as number,
+    jump: row[6] as number,
+    keyCrc: keyChecksum(key),
+  };
+  return parseHeadValue(head, row, 8);
 }
 
 export function parseRevisionRow(seq: number, row: SqlValue[]): RevisionRow {
