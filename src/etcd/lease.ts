@@ -36,8 +36,8 @@ export function leaseHandlers({ leases, cluster }: Service): HandlersOf<typeof L
     },
     // Clients send the renewals of all their leases at once: side by side they share one question to
     // the leader.
-    leaseKeepAlive: (requests) =>
-      sideBySide(requests, keepAlivesMax, async ({ ID }): Promise<LeaseKeepAliveResponse> => {
+    async *leaseKeepAlive(requests) {
+      yield* sideBySide(requests, keepAlivesMax, async ({ ID }): Promise<LeaseKeepAliveResponse> => {
         // Before the renewal: the revision is then none that came after it.
         const header = headerOf(cluster.head());
         const renewed = await unlessUnknown(leases.keepAlive(int64(ID)));
@@ -47,7 +47,8 @@ export function leaseHandlers({ leases, cluster }: Service): HandlersOf<typeof L
           ID,
           TTL: BigInt(renewed?.ttlSeconds ?? 0),
         };
-      }),
+      });
+    },
     async leaseTimeToLive(request) {
       const status = await unlessUnknown(leases.timeToLive(int64(request.ID), request.keys));
       return {
