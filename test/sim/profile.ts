@@ -78,7 +78,8 @@ export function profileOf(seed: number): Profile {
     clients: 1 + random.below(5),
     thinkMs: pick(random, [10, 40, 120]),
     padding: pick(random, [0, 0, 60, 900]),
-    faultsUntilMs: between(random, 3000, 12_000),
+    // Most are short, so that many can be run; some states take their time.
+    faultsUntilMs: chance(random, 0.7) ? between(random, 2000, 5000) : between(random, 5000, 12_000),
     networkMs: pick(random, [0.3, 1, 5]),
     fsyncMs: pick(random, [0.3, 2, 8]),
     silenceMs: pick(random, [600, 1500, 3000]),
