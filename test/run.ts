@@ -15,6 +15,7 @@ const endToEnd: readonly (readonly string[])[] = [
   ["durability.ts", "--short"],
   ["join.ts", "--short"],
   ["discovery.ts", "--short"],
+  ["watch.ts", "--short"],
   ["faults.ts", "--short"],
   ["smoke-deno.ts"],
 ];
