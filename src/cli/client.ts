@@ -1,6 +1,7 @@
 import { Decoder } from "cbor-x/index-no-eval";
 import * as v from "valibot";
 import { messageOf } from "../base/errors.ts";
+import { int64 } from "../base/int64.ts";
 import { CommandFailure, type ExitCode, exitCodes } from "./exit-codes.ts";
 
 export interface ClientOptions {
@@ -41,7 +42,7 @@ export interface Miss {
 }
 
 const pauseBetweenRoundsMs = 200;
-const decoder = new Decoder({ useRecords: false, mapsAsObjects: true, int64AsNumber: true } as object);
+const decoder = new Decoder({ useRecords: false, mapsAsObjects: true });
 const problemSchema = v.object({ code: v.optional(v.string(), ""), detail: v.optional(v.string(), "") });
 
 /** The same endpoint may take a little longer to answer than the last time. */
@@ -240,8 +241,16 @@ export function refusalOf(answer: ApiAnswer): CommandFailure {
 
 function decode(answer: ApiAnswer): unknown {
   const type = answer.headers.get("content-type") ?? "";
-  if (type.includes("cbor")) return decoder.decode(answer.body);
+  if (type.includes("cbor")) return withSafeIntegers(decoder.decode(answer.body));
   return JSON.parse(new TextDecoder().decode(answer.body));
+}
+
+/** CBOR's integers of 64 bits come as bigint; those that a number can hold become one. */
+function withSafeIntegers(item: unknown): unknown {
+  if (typeof item === "bigint") return int64(item);
+  if (typeof item !== "object" || item === null || item instanceof Uint8Array) return item;
+  if (Array.isArray(item)) return item.map(withSafeIntegers);
+  return Object.fromEntries(Object.entries(item).map(([name, value]) => [name, withSafeIntegers(value)]));
 }
 
 /**
