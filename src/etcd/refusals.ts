@@ -111,3 +111,14 @@ export function etcdErrorOf(error: unknown): unknown {
   const face = faces[error.code];
   return typeof face === "string" ? refusal(face) : new EtcdError(face, error.message);
 }
+
+/**
+ * What a recipe (lock, election) threw. etcd runs these over a client of its own, and a refusal that this
+ * client is told comes out without its code. That there is no service now keeps its: clients try again.
+ */
+export function recipeErrorOf(thrown: unknown): unknown {
+  const error = etcdErrorOf(thrown);
+  const kept: readonly GrpcCode[] = [unavailable, resourceExhausted, grpcCodes.unknown];
+  if (!(error instanceof EtcdError) || kept.includes(error.grpcCode)) return error;
+  return new EtcdError(grpcCodes.unknown, error.message);
+}

@@ -10,7 +10,7 @@ import { kvHandlers } from "./kv.ts";
 import { leaseHandlers } from "./lease.ts";
 import { lockHandlers } from "./lock.ts";
 import { maintenanceHandlers } from "./maintenance.ts";
-import { etcdErrorOf, refusal } from "./refusals.ts";
+import { etcdErrorOf, recipeErrorOf, refusal } from "./refusals.ts";
 import type { EtcdContext, EtcdServices } from "./types.ts";
 import { watchHandlers } from "./watch.ts";
 
@@ -31,7 +31,8 @@ export function createEtcdServices(service: Service, options: EtcdServicesOption
   const concurrency = { kv, leases, watches, clock };
   const locks = options.locks ?? new Locks(concurrency);
   const elections = options.elections ?? new Elections(concurrency);
-  const inEtcdWords = <H extends object>(handlers: H): H => translated(handlers, service);
+  const inEtcdWords = <H extends object>(handlers: H): H => translated(handlers, service, etcdErrorOf);
+  const asRecipe = <H extends object>(handlers: H): H => translated(handlers, service, recipeErrorOf);
   return {
     kv: inEtcdWords(kvHandlers(service)),
     watch: inEtcdWords(watchHandlers(service, clock, progressMs)),
@@ -39,15 +40,19 @@ export function createEtcdServices(service: Service, options: EtcdServicesOption
     cluster: inEtcdWords(clusterHandlers(service)),
     maintenance: inEtcdWords(maintenanceHandlers(service)),
     auth: inEtcdWords(authHandlers(service)),
-    lock: inEtcdWords(lockHandlers(service, locks)),
-    election: inEtcdWords(electionHandlers(service, elections)),
+    lock: asRecipe(lockHandlers(service, locks)),
+    election: asRecipe(electionHandlers(service, elections)),
   };
 }
 
 type AnyHandler = (request: unknown, context: EtcdContext) => Promise<unknown> | AsyncIterable<unknown>;
 
 /** The same handlers, which throw etcd's errors, and refuse what needs a leader while there is none. */
-function translated<H extends object>(handlers: H, { cluster }: Service): H {
+function translated<H extends object>(
+  handlers: H,
+  { cluster }: Service,
+  errorOf: (thrown: unknown) => unknown,
+): H {
   const leaderMissing = ({ requireLeader }: EtcdContext): boolean =>
     requireLeader && cluster.head().leaderId === 0;
   const translate = (handler: AnyHandler): AnyHandler => {
@@ -57,7 +62,7 @@ function translated<H extends object>(handlers: H, { cluster }: Service): H {
         try {
           yield* handler(request, context);
         } catch (error) {
-          throw etcdErrorOf(error);
+          throw errorOf(error);
         }
       };
     }
@@ -66,7 +71,7 @@ function translated<H extends object>(handlers: H, { cluster }: Service): H {
       try {
         return await handler(request, context);
       } catch (error) {
-        throw etcdErrorOf(error);
+        throw errorOf(error);
       }
     };
   };
