@@ -73,7 +73,10 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-test("dev runs a cluster, ends it by Ctrl-C that arrives twice, and finds its data again", async () => {
+// Nine members start from source: what is waited for has deadlines of its own.
+test("dev runs a cluster, ends it by Ctrl-C that arrives twice, and finds its data again", {
+  timeout: 120_000,
+}, async () => {
   const first = new Dev("--port-base", "27150");
   const url = await first.url();
   assert.match(first.output, /curl -X PUT http:\S+\/v1\/kv\/greeting -d hello/);
