@@ -148,8 +148,9 @@ export class MemberProcess {
   async stop(): Promise<void> {
     this.#stopping.abort();
     const { stopGraceMs } = this.#config;
-    this.#http?.beginStop();
     this.#grpc?.beginStop();
+    // While the member still serves: who is refused a connection goes to another member.
+    await this.#http?.beginStop();
     await this.#node?.stop(stopGraceMs);
     await Promise.all([this.#http?.stop(stopGraceMs), this.#grpc?.stop(stopGraceMs)]);
     await this.#peers?.close();

@@ -6,17 +6,11 @@ const bodyBytesMax = 64 * 1024 * 1024;
 
 export function serveOnBun(options: HttpServerOptions): BareHttpServer {
   const server = listen(options);
-  let stopping = false;
   return {
     host: server.hostname ?? options.host,
     port: server.port ?? options.port,
-    async stop(graceMs) {
-      if (stopping) return server.stop(true);
-      stopping = true;
-      const cut = setTimeout(() => void server.stop(true), graceMs);
-      await server.stop(false);
-      clearTimeout(cut);
-    },
+    close: () => server.stop(false),
+    cut: () => void server.stop(true),
   };
 }
 

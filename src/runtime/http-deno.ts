@@ -20,21 +20,12 @@ declare const Deno: DenoServe;
 
 export function serveOnDeno(options: HttpServerOptions): BareHttpServer {
   const server = listen(options);
-  let stopping = false;
   return {
     host: server.addr.hostname,
     port: server.addr.port,
-    async stop(graceMs) {
-      if (stopping) return;
-      stopping = true;
-      // Deno cannot cut connections of a server that is shutting down: the end of the process does.
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const grace = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, graceMs);
-      });
-      await Promise.race([server.shutdown(), grace]);
-      clearTimeout(timer);
-    },
+    close: () => server.shutdown(),
+    // Deno cannot cut connections of a server that is shutting down: the end of the process does.
+    cut: () => {},
   };
 }
 

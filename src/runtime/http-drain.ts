@@ -1,5 +1,7 @@
-/** Requests that come at least this far apart show that no client is busy on its connection any more. */
-const quietMs = 300;
+/** When no request came for so long, no client is busy on its connection any more. */
+const quietMs = 100;
+/** No longer than this, whoever keeps asking: then new connections are refused. */
+const quietMsMax = 300;
 const lookMs = 10;
 
 type Fetch = (request: Request) => Response | Promise<Response>;
@@ -21,19 +23,14 @@ export class HttpDrain {
   /** What the server calls for each request. */
   readonly fetch: Fetch = (request) => (this.#closing ? this.#last(request) : this.#fetch(request));
 
-  /** From now on each answer ends its connection. */
-  begin(): void {
-    if (this.#closing) return;
+  /** From now on each answer ends its connection. Resolves when requests stopped coming, or soon. */
+  async begin(): Promise<void> {
     this.#closing = true;
-    this.#lastRequestMs = performance.now();
-  }
-
-  /** Resolves when requests stopped coming, or after `limitMs`. */
-  async quiet(limitMs: number): Promise<void> {
     const startMs = performance.now();
+    this.#lastRequestMs = startMs;
     for (;;) {
       const nowMs = performance.now();
-      if (nowMs - this.#lastRequestMs >= quietMs || nowMs - startMs >= limitMs) return;
+      if (nowMs - this.#lastRequestMs >= quietMs || nowMs - startMs >= quietMsMax) return;
       await new Promise((resolve) => setTimeout(resolve, lookMs));
     }
   }

@@ -13,18 +13,27 @@ export interface HttpServerOptions {
 export interface HttpServer {
   readonly host: string;
   readonly port: number;
-  /** From now on each answer ends its connection, so that `stop` finds none in use. */
-  beginStop(): void;
   /**
-   * Waits until no request comes any more. Then takes no new connections, closes idle ones, and lets answers in flight finish. Resolves when
-   * every connection is closed, or after `graceMs`: what is left is then cut, at the latest by the
-   * end of the process.
+   * Stops listening: from now on each answer ends its connection, and within a third of a second new
+   * connections are refused and idle ones closed. Resolves then; answers in flight go on.
+   */
+  beginStop(): Promise<void>;
+  /**
+   * After `beginStop`, lets answers in flight finish. Resolves when every connection is closed, or
+   * after `graceMs`: what is left is then cut, at the latest by the end of the process.
    */
   stop(graceMs: number): Promise<void>;
 }
 
 /** What each runtime brings. */
-export type BareHttpServer = Omit<HttpServer, "beginStop">;
+export interface BareHttpServer {
+  readonly host: string;
+  readonly port: number;
+  /** Takes no new connections and closes idle ones. Resolves when every answer in flight is given. */
+  close(): Promise<void>;
+  /** Closes every connection, where the runtime can. */
+  cut(): void;
+}
 
 const serve: (options: HttpServerOptions) => BareHttpServer = onBun
   ? (await import("./http-bun.ts")).serveOnBun
@@ -38,18 +47,29 @@ const serve: (options: HttpServerOptions) => BareHttpServer = onBun
 export async function serveHttp(options: HttpServerOptions): Promise<HttpServer> {
   const drain = new HttpDrain(options.fetch);
   const server = serve({ ...options, fetch: drain.fetch });
-  let stopping = false;
+  /** Of the runtime's server, once it is told to close. */
+  let begun: Promise<{ readonly closed: Promise<void> }> | undefined;
+  const begin = (): Promise<{ readonly closed: Promise<void> }> => {
+    begun ??= drain.begin().then(() => ({ closed: server.close() }));
+    return begun;
+  };
   return {
     host: server.host,
     port: server.port,
-    beginStop: () => drain.begin(),
+    async beginStop() {
+      await begin();
+    },
     async stop(graceMs) {
-      if (!stopping) {
-        stopping = true;
-        drain.begin();
-        await drain.quiet(graceMs);
-      }
-      await server.stop(graceMs);
+      const { closed } = await begin();
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const late = new Promise<void>((resolve) => {
+        timer = setTimeout(() => {
+          server.cut();
+          resolve();
+        }, graceMs);
+      });
+      await Promise.race([closed, late]);
+      clearTimeout(timer);
     },
   };
 }

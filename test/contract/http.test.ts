@@ -256,6 +256,40 @@ for (const [runtime, command] of Object.entries(runtimes)) {
       }
     });
 
+    test("refuses new connections at once, however many come, while it answers what is in flight", async () => {
+      const server = await startServer();
+      try {
+        const used = await RawConnection.open(server.port);
+        assert.equal((await used.request("GET", "/livez")).status, 200);
+        assert.equal(await server.ask("close-gate"), "closed");
+        const busy = await RawConnection.open(server.port);
+        const pending = busy.request("PUT", "/v1/kv/last", "value");
+        assert.equal(await server.line(), "waiting");
+        assert.equal(await server.ask("stop 20000"), "stopping");
+        const last = await used.request("GET", "/livez");
+        assert.deepEqual([last.status, last.headers.get("connection")], [200, "close"]);
+        const startMs = performance.now();
+        let refused: unknown;
+        while (refused === undefined && performance.now() - startMs < 5000) {
+          try {
+            const connection = await RawConnection.open(server.port);
+            // Cut without an answer is fine: nothing was read of it.
+            await connection.request("GET", "/livez").catch(() => {});
+            connection.destroy();
+          } catch (error) {
+            refused = error;
+          }
+        }
+        assert.match(String(refused), /ECONNREFUSED|ECONNRESET/);
+        assert.ok(performance.now() - startMs < 2000, "long before the time for answers is over");
+        assert.equal(await server.ask("open-gate"), "open");
+        assert.equal((await pending).status, 200);
+        assert.equal(await server.line(), "stopped");
+      } finally {
+        server.kill();
+      }
+    });
+
     test("cuts what is left when the time is over", async () => {
       const server = await startServer();
       try {
