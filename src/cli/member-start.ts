@@ -202,7 +202,9 @@ export function openState(dir: string, files: StateFiles): StateMachine {
   }
   return readingState(dir, () => {
     requireDatabase(path);
-    return StateMachine.open(files.open());
+    const state = StateMachine.open(files.open());
+    files.prove(state);
+    return state;
   });
 }
 

@@ -8,6 +8,7 @@ export const fileNames = {
   logMark: "raft.mark",
   state: "state.db",
   stateMark: "state.mark",
+  stateSums: "state.sums",
   stateInstall: "state.install",
   snapshots: "snapshots",
 } as const;

@@ -4,17 +4,18 @@ import { join } from "node:path";
 import { clearInterval, setInterval } from "node:timers";
 import { getLogger } from "@logtape/logtape";
 import { assert } from "../base/assert.ts";
-import { messageOf } from "../base/errors.ts";
+import { CoracleError, messageOf } from "../base/errors.ts";
 import type { SqliteDatabase, SqliteStatement } from "../base/sqlite.ts";
 import { StateMachine } from "../kv/state-machine.ts";
 import type { SnapshotMeta } from "../raft/types.ts";
 import { openSqlite } from "../runtime/sqlite.ts";
 import { fileNames, syncFolder, syncFolderSoon } from "./files.ts";
+import { changedPages, forgetSums } from "./page-sums.ts";
 import { SnapshotInbox } from "./snapshot-inbox.ts";
 import { StateCalls } from "./state-calls.ts";
 import { checkStateMark } from "./state-mark.ts";
 import type { CheckpointResult } from "./state-protocol.ts";
-import { pageBytes, prepareState } from "./state-sql.ts";
+import { closeState, pageBytes, prepareState } from "./state-sql.ts";
 import type { SnapshotFile } from "./types.ts";
 import { WalKeeper, type WhilePaused } from "./wal-keeper.ts";
 
@@ -51,6 +52,8 @@ export class StateFiles {
   #installing: Promise<unknown> | undefined;
   #copies = 0;
   #usedBytes = 0;
+  /** Pages of state.db that are not as they were left; found at start. */
+  #changedPages: readonly number[] = [];
   #pages:
     | { readonly database: SqliteDatabase; readonly all: SqliteStatement; readonly free: SqliteStatement }
     | undefined;
@@ -71,11 +74,13 @@ export class StateFiles {
     mkdirSync(this.#snapshots, { recursive: true, mode: 0o700 });
     if (existsSync(this.#installPath)) {
       for (const suffix of ["-wal", "-shm"]) rmSync(`${this.#statePath}${suffix}`, { force: true });
+      forgetSums(this.#sumsPath);
       renameSync(this.#installPath, this.#statePath);
       syncFolder(dir);
       log.info("Ended the install of a snapshot that was interrupted.");
     }
     checkStateMark(join(dir, fileNames.stateMark), `${this.#statePath}-wal`);
+    if (existsSync(this.#statePath)) this.#changedPages = changedPages(this.#statePath, this.#sumsPath);
     for (const name of readdirSync(this.#snapshots)) {
       if (!SnapshotInbox.keeps(name)) rmSync(join(this.#snapshots, name), { recursive: true, force: true });
     }
@@ -92,6 +97,10 @@ export class StateFiles {
 
   get #statePath(): string {
     return join(this.#dir, fileNames.state);
+  }
+
+  get #sumsPath(): string {
+    return join(this.#dir, fileNames.stateSums);
   }
 
   get #installPath(): string {
@@ -118,11 +127,35 @@ export class StateFiles {
       close: () => {
         if (this.#database === database) this.#database = undefined;
         this.#wal.forget();
-        // The last connection to close makes a checkpoint and removes the write-ahead log.
-        database.exec("PRAGMA synchronous = NORMAL");
-        database.close();
+        closeState(this.#statePath, database);
       },
     };
+  }
+
+  /**
+   * Reads everything that the state holds if pages of state.db changed since they were written: that
+   * may be damage that no row tells, or a tool of an operator that looked at the file.
+   *
+   * @throws CoracleError `storage_damaged` when anything is not as it should be.
+   */
+  prove(state: StateMachine): void {
+    const [page] = this.#changedPages;
+    const database = this.#database;
+    if (page === undefined || database === undefined) return;
+    const verdict = database.prepare("PRAGMA quick_check(1)").get()?.[0];
+    if (verdict !== "ok") {
+      throw new CoracleError("storage_damaged", `page ${page} is damaged (${verdict})`);
+    }
+    state.verify();
+    this.#changedPages = [];
+    forgetSums(this.#sumsPath);
+    log.warn(
+      "Pages of {path} changed since they were written (page {page} first); all it holds was found sound.",
+      {
+        path: this.#statePath,
+        page,
+      },
+    );
   }
 
   /**
@@ -173,6 +206,7 @@ export class StateFiles {
     await this.#calls.call({ type: "close" });
     await syncFolderSoon(this.#dir);
     for (const suffix of ["-wal", "-shm"]) await rm(`${this.#statePath}${suffix}`, { force: true });
+    forgetSums(this.#sumsPath);
     await rename(this.#installPath, this.#statePath);
     await syncFolderSoon(this.#dir);
     const state = StateMachine.open(this.open());
@@ -190,7 +224,8 @@ export class StateFiles {
 
   #checkpoint(): Promise<CheckpointResult> {
     const markPath = join(this.#dir, fileNames.stateMark);
-    return this.#calls.call({ type: "checkpoint", path: this.#statePath, markPath });
+    const sumsPath = this.#sumsPath;
+    return this.#calls.call({ type: "checkpoint", path: this.#statePath, markPath, sumsPath });
   }
 
   /** Bytes of the state on disk, what is not yet checkpointed included. */

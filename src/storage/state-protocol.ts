@@ -3,7 +3,12 @@ import type { SnapshotMeta } from "../raft/types.ts";
 /** What the main thread asks of the state worker; each is answered by one `StateReply` of its id. */
 export type StateRequest =
   /** Make what is applied durable and move the write-ahead log into the database. */
-  | { readonly type: "checkpoint"; readonly path: string; readonly markPath: string }
+  | {
+      readonly type: "checkpoint";
+      readonly path: string;
+      readonly markPath: string;
+      readonly sumsPath: string;
+    }
   /** Write a consistent copy. */
   | { readonly type: "copy"; readonly path: string; readonly target: string }
   /** See a received copy on disk and look at what it is. */

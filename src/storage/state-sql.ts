@@ -1,6 +1,7 @@
 import { CoracleError } from "../base/errors.ts";
 import type { SqliteDatabase } from "../base/sqlite.ts";
 import type { SnapshotMeta } from "../raft/types.ts";
+import { openSqlite } from "../runtime/sqlite.ts";
 
 /*
  * The little that storage knows of the tables in state.db, which belong to src/kv/schema.ts.
@@ -28,6 +29,22 @@ export function prepareState(database: SqliteDatabase, cacheBytes: number): void
 /** Prepares the state worker's connection. No pragma here may write: its owner holds no lock for it. */
 export function prepareStateReader(database: SqliteDatabase, cacheBytes: number): void {
   database.exec(`${common}; PRAGMA cache_size = ${-Math.ceil(cacheBytes / 1024)}`);
+}
+
+/**
+ * Closes a connection. The last one to close would make a checkpoint of its own, on its thread and
+ * without `state.sums`; one that may only read makes none, so it is the one that closes last.
+ */
+export function closeState(path: string, database: SqliteDatabase): void {
+  let last: SqliteDatabase | undefined;
+  try {
+    last = openSqlite(path, { readOnly: true });
+    last.prepare("SELECT count(*) FROM sqlite_schema").get();
+  } catch {
+    // Nothing to be read any more: there is nothing to keep, either.
+  }
+  database.close();
+  last?.close();
 }
 
 /** Index and term of the last entry that is applied in this state; 0 in an empty file. */

@@ -6,6 +6,7 @@ import type { SqliteDatabase } from "../base/sqlite.ts";
 import { postToOwner, serveWorker } from "../runtime/serve-worker.ts";
 import { openSqlite } from "../runtime/sqlite.ts";
 import { syncFile } from "./files.ts";
+import { checkpointWithSums } from "./page-sums.ts";
 import { walPosition, writeStateMark } from "./state-mark.ts";
 import type {
   CheckpointResult,
@@ -15,7 +16,7 @@ import type {
   StateRequest,
   StateResults,
 } from "./state-protocol.ts";
-import { prepareStateReader, readApplied, readSnapshotMeta } from "./state-sql.ts";
+import { closeState, prepareStateReader, readApplied, readSnapshotMeta } from "./state-sql.ts";
 
 /*
  * Entry point of the state worker: what takes long on state.db and its copies, away from the main
@@ -29,7 +30,7 @@ let open: { readonly path: string; readonly database: SqliteDatabase } | undefin
 
 function stateAt(path: string): SqliteDatabase {
   if (open?.path === path) return open.database;
-  open?.database.close();
+  if (open !== undefined) closeState(open.path, open.database);
   const database = openSqlite(path);
   prepareStateReader(database, cacheBytes);
   open = { path, database };
@@ -40,7 +41,7 @@ function stateAt(path: string): SqliteDatabase {
  * PASSIVE waits for nobody and holds nobody up. What is applied is read first: the checkpoint covers
  * at least that, and the explicit fsync makes it durable even where a reader stops the checkpoint.
  */
-function checkpoint(path: string, markPath: string): CheckpointResult {
+function checkpoint(path: string, markPath: string, sumsPath: string): CheckpointResult {
   const database = stateAt(path);
   const { index } = readApplied(database);
   const wal = `${path}-wal`;
@@ -48,7 +49,9 @@ function checkpoint(path: string, markPath: string): CheckpointResult {
   const position = walPosition(wal, () => Number(look.get()?.[1]));
   if (existsSync(wal)) syncFile(wal);
   if (position !== undefined) writeStateMark(markPath, position);
-  const row = present(database.prepare("PRAGMA wal_checkpoint(PASSIVE)").get(), "the result of a checkpoint");
+  const passive = database.prepare("PRAGMA wal_checkpoint(PASSIVE)");
+  const answered = checkpointWithSums(path, sumsPath, () => passive.get());
+  const row = present(answered, "the result of a checkpoint");
   return { applied: index, frames: Number(row[1]), moved: Number(row[2]) };
 }
 
@@ -86,13 +89,13 @@ function inspect(path: string): CopyResult {
 function answer(request: StateRequest): StateResults[StateRequest["type"]] {
   switch (request.type) {
     case "checkpoint":
-      return checkpoint(request.path, request.markPath);
+      return checkpoint(request.path, request.markPath, request.sumsPath);
     case "copy":
       return copy(request.path, request.target);
     case "inspect":
       return inspect(request.path);
     case "close":
-      open?.database.close();
+      if (open !== undefined) closeState(open.path, open.database);
       open = undefined;
       return null;
   }

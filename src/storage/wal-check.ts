@@ -148,6 +148,19 @@ function damageAmong(frames: Iterable<Frame>): string | undefined {
   return undefined;
 }
 
+/** The pages that a write-ahead log has frames of, with its salts. `undefined` when there is none. */
+export function walPages(
+  path: string,
+): { readonly salts: string; readonly pages: ReadonlySet<number> } | undefined {
+  return withFile(path, (file, size) => {
+    const header = readHeader(file);
+    if (header === undefined) return undefined;
+    const pages = new Set<number>();
+    for (const { page, current } of readFrames(file, size, header)) if (current) pages.add(page);
+    return { salts: header.salts.join("-"), pages };
+  });
+}
+
 /** Which write-ahead log a file holds at the moment: its salts. `undefined` when there is none. */
 export function walSalts(path: string): string | undefined {
   return withFile(path, (file) => readHeader(file)?.salts.join("-"));
