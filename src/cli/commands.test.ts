@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { afterEach, describe, test } from "node:test";
 import { type CannedAnswer, FakeMember, RecordingIo, type SeenRequest } from "./fake-member.test-support.ts";
 import { runProgram } from "./program.ts";
@@ -353,13 +354,29 @@ describe("wrong usage is one sentence and exit code 2", () => {
 
 describe("help", () => {
   const commands = [
-    ...["serve", "dev", "put", "get", "del", "list", "status", "leave", "version", "completion"].map(
-      (name) => [name],
-    ),
+    ...[
+      "serve",
+      "dev",
+      "put",
+      "get",
+      "del",
+      "list",
+      "txn",
+      "watch",
+      "lock",
+      "elect",
+      "compact",
+      "status",
+      "leave",
+      "version",
+      "completion",
+    ].map((name) => [name]),
     ...["list", "remove", "promote"].map((name) => ["member", name]),
     ...["show", "transfer"].map((name) => ["leader", name]),
+    ...["grant", "revoke", "keep-alive", "ttl", "list"].map((name) => ["lease", name]),
     ["member"],
     ["leader"],
+    ["lease"],
     [],
   ];
   for (const command of commands) {
@@ -376,14 +393,26 @@ test("completion knows the commands and their options", async () => {
   const log = console.log;
   console.log = (...parts: unknown[]) => void printed.push(parts.join(" "));
   try {
-    await run(["completion", "bash"]);
+    await run(["completion", "zsh"]);
     await run(["complete", "--", "member", ""]);
     await run(["complete", "--", "put", "k", "--cre"]);
   } finally {
     console.log = log;
   }
   const text = printed.join("\n");
-  assert.match(text, /complete -F __coracle_complete coracle/);
+  assert.match(text, /compdef _coracle coracle/);
   assert.match(text, /promote\t/);
   assert.match(text, /--create-only\t/);
+});
+
+test("the completion of bash may be sourced twice, and completes", async () => {
+  const { io } = await run(["completion", "bash"]);
+  const script = `${io.output}
+${io.output}
+coracle() { printf 'promote\\tMake a learner a voter.\\nremove\\tRemove.\\n:4\\n'; }
+COMP_WORDS=(coracle member p) COMP_CWORD=2
+__coracle_complete
+echo "\${COMPREPLY[@]}"`;
+  const shell = spawnSync("bash", ["-c", script], { encoding: "utf8" });
+  assert.deepEqual([shell.status, shell.stdout, shell.stderr], [0, "promote\n", ""]);
 });

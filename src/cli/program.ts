@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { CoracleError, messageOf } from "../base/errors.ts";
+import { bashCompletion } from "./bash-completion.ts";
 import { addCompactCommand } from "./compact.ts";
 import { addDelCommand } from "./del.ts";
 import { addDevCommand } from "./dev-command.ts";
@@ -37,6 +38,10 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
   try {
     refuseBrokenText(args);
     refuseUnknownCommand(program, args[0]);
+    if (args[0] === "completion" && args[1] === "bash" && args.length === 2) {
+      await io.out(bashCompletion);
+      return exitCodes.ok;
+    }
     if (args[0] === "completion" || args[0] === "complete") await addCompletion(program);
     await program.parseAsync([...args], { from: "user" });
   } catch (error) {
