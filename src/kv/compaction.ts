@@ -29,6 +29,8 @@ export class Compaction {
   readonly #keyOf: SqliteStatement;
   readonly #deleteTombstone: SqliteStatement;
   readonly #deleteRevision: SqliteStatement;
+  readonly #allPages: SqliteStatement;
+  readonly #freePages: SqliteStatement;
 
   constructor(db: SqliteDatabase, store: KeyStore, state: State) {
     this.#store = store;
@@ -39,11 +41,17 @@ export class Compaction {
     this.#keyOf = db.prepare("SELECT key FROM revision WHERE seq = ?");
     this.#deleteTombstone = db.prepare("DELETE FROM tombstone WHERE key = ? AND seq = ?");
     this.#deleteRevision = db.prepare("DELETE FROM revision WHERE seq = ?");
+    this.#allPages = db.prepare("PRAGMA page_count");
+    this.#freePages = db.prepare("PRAGMA freelist_count");
   }
 
   /** Whether a slice would find something to visit. */
   get pending(): boolean {
     return this.#state.compactRevision > 0 && this.#state.compactedSeq < this.#bound();
+  }
+
+  pages(): { readonly all: number; readonly free: number } {
+    return { all: Number(this.#allPages.get()?.[0]), free: Number(this.#freePages.get()?.[0]) };
   }
 
   /** Visits at most `rowsMax` rows, inside the transaction of the caller. */

@@ -68,6 +68,7 @@ export class StateMachine {
   readonly #changes: ChangeReader;
   readonly #begin: SqliteStatement;
   readonly #beginRead: SqliteStatement;
+  readonly #endRead: SqliteStatement;
   readonly #commit: SqliteStatement;
   #closed = false;
   /** What a rollback leads back to, while a transaction is open. */
@@ -77,6 +78,7 @@ export class StateMachine {
     this.#db = db;
     this.#begin = db.prepare("BEGIN IMMEDIATE");
     this.#beginRead = db.prepare("BEGIN");
+    this.#endRead = db.prepare("END");
     this.#commit = db.prepare("COMMIT");
     this.#state = new State();
     this.#stateTable = new StateTable(db);
@@ -284,15 +286,30 @@ export class StateMachine {
 
   /**
    * Removes rows that the replicated compact revision made unreadable, visiting at most `rowsMax`.
-   * Local to this member: neither what can be read nor the hash changes.
+   * Local to this member: neither what can be read nor the hash changes. With `hold` it belongs to the
+   * transaction that `apply` holds open, or begins one.
    */
-  compactSlice(rowsMax: number): CompactionSlice {
+  compactSlice(rowsMax: number, options: { readonly hold?: boolean } = {}): CompactionSlice {
     const slice = this.#work(() => {
       this.#idempotency.removeExpired(rowsMax);
       return this.#compaction.slice(rowsMax);
     });
-    this.commit();
+    if (options.hold !== true) this.commit();
     return slice;
+  }
+
+  /** Pages of the file, and those of them that hold nothing. */
+  pages(): { readonly all: number; readonly free: number } {
+    return this.#guarded(() => this.#compaction.pages());
+  }
+
+  /**
+   * Gives at most `pagesMax` pages that hold nothing back to the file system, by moving the last ones
+   * of the file. Local to this member, with `hold` as `compactSlice` has it.
+   */
+  releaseSlice(pagesMax: number, options: { readonly hold?: boolean } = {}): void {
+    this.#work(() => this.#db.exec(`PRAGMA incremental_vacuum(${pagesMax})`));
+    if (options.hold !== true) this.commit();
   }
 
   /**
@@ -333,7 +350,7 @@ export class StateMachine {
     try {
       this.#beginRead.run();
       const found = read();
-      this.#commit.run();
+      this.#endRead.run();
       return found;
     } catch (error) {
       rollback(this.#db);

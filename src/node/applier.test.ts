@@ -143,6 +143,40 @@ describe("the applier", () => {
     assert.deepEqual(told, [2, 3]);
   });
 
+  test("has the state maintained in the transaction of the entries", () => {
+    const { applier, clock, disk, state, told, fatal } = setUp();
+    const compact = (entry: Entry, revision: number): Entry => ({
+      ...entry,
+      data: encodeBatch({ timeMs: 1, commands: [{ body: { type: "compact", revision } }] }),
+    });
+    const slice = () => applier.maintain((now) => now.compactSlice(1, { hold: true }));
+    applier.push([put(2), put(3), put(4), compact(put(5), 4)]);
+    assert.equal(slice(), true);
+    assert.equal(state.uncommitted, true);
+    disk.full = true;
+    clock.advance(100);
+    assert.equal(state.appliedIndex, 1, "both are undone");
+    assert.equal(slice(), false);
+    disk.full = false;
+    clock.advance(1000);
+    assert.deepEqual(told, [2, 3, 4, 5]);
+    assert.equal(state.compactionPending, true);
+    // Alone: what is undone then keeps nobody from writing.
+    assert.equal(slice(), true);
+    disk.full = true;
+    clock.advance(100);
+    assert.equal(applier.trouble, undefined);
+    assert.equal(state.compactionPending, true);
+    disk.full = false;
+    while (state.compactionPending) assert.equal(slice(), true);
+    applier.pause();
+    assert.equal(slice(), false);
+    applier.resume();
+    clock.advance(100);
+    assert.equal(state.uncommitted, false);
+    assert.deepEqual(fatal, []);
+  });
+
   test("ends the member at any other error", () => {
     const { applier, fatal } = setUp();
     applier.push([{ ...put(2), data: utf8("no batch") }]);

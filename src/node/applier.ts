@@ -83,7 +83,7 @@ export class Applier {
   commit(): boolean {
     this.#commitTimer?.cancel();
     this.#commitTimer = undefined;
-    if (this.#open.length === 0) return true;
+    if (!this.#state.uncommitted) return true;
     try {
       this.#state.commit();
     } catch (error) {
@@ -93,6 +93,22 @@ export class Applier {
     this.#open = [];
     this.#openBytes = 0;
     this.#trouble = undefined;
+    return true;
+  }
+
+  /**
+   * Has something done to the state that is not in the log, in the transaction of what is applied.
+   * False when that cannot be now, or failed: then it is undone.
+   */
+  maintain(work: (state: StateMachine) => void): boolean {
+    if (this.#pauses > 0) return false;
+    try {
+      work(this.#state);
+    } catch (error) {
+      this.#failed(error);
+      return false;
+    }
+    this.#commitTimer ??= this.#clock.after(commitAfterMs, () => this.commit());
     return true;
   }
 
@@ -180,6 +196,8 @@ export class Applier {
       this.#hooks.fatal(error);
       return;
     }
+    // Nothing but what `maintain` did: whoever wanted that tries again.
+    if (this.#queue.length === 0) return;
     if (this.#trouble === undefined) {
       log.error("The state cannot be written, applying waits: {reason}", { reason: messageOf(error) });
     }

@@ -39,6 +39,7 @@ class Bench {
       options: undefined as never,
       state: never,
       raft: () => this.#status(),
+      maintain: () => false,
       stateTrouble: () => this.trouble,
       propose: never,
       proposeHere: never,

@@ -65,6 +65,7 @@ export class LessorBench {
           },
           ...{ lastIndex: 0, conf: { voters: [1], learners: [] }, progress: [], transferee: 0 },
         }) as unknown as ReturnType<NodeAccess["raft"]>,
+      maintain: () => false,
       stateTrouble: () => undefined,
       propose: none,
       proposeHere: (command) => this.#propose(command),

@@ -164,6 +164,7 @@ export class Node implements TransportEvents {
       state: () => this.#state,
       raft: () => this.#driver.raft.status(),
       stateTrouble: () => this.#applier.trouble,
+      maintain: (work) => this.#applier.maintain(work),
       propose: (command) => this.propose(command),
       proposeHere: (command) => this.#propose(command, true),
       current: () => this.#reads.current(),

@@ -52,6 +52,11 @@ export interface NodeAccess {
   raft(): RaftStatus;
   /** Why the state cannot be written at the moment. */
   stateTrouble(): string | undefined;
+  /**
+   * Has something done to this member's state that is not in the log and that nobody can read. False
+   * when that cannot be now, or failed: then it is undone.
+   */
+  maintain(work: (state: StateMachine) => void): boolean;
   /** Proposes through whoever leads. */
   propose(command: Command): Promise<Exclude<CommandResult, { type: "refused" }>>;
   /** Proposes only as the leader: ends as `not_proposed` when this member leads no longer. */
