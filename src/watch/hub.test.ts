@@ -217,6 +217,20 @@ describe("a slow receiver", () => {
     assert.equal(hub.figures().behind, 0);
   });
 
+  test("loses nothing of what it was just caught up with when its queue is full", () => {
+    const { clock, open, run } = setUp({ watchGivenPerTurn: 1, watchQueueEventsMax: 2 });
+    run(put("a", "1"), put("b", "2"), put("c", "3"));
+    // The other one is given its events first, so that these wait.
+    const other = open({ ...everything, startRevision: 2 });
+    const late = open({ ...everything, startRevision: 2 });
+    clock.turn();
+    run(put("d", "4"), put("e", "5"));
+    clock.settle();
+    const all = ["2 put a=1", "3 put b=2", "4 put c=3", "5 put d=4", "6 put e=5"];
+    assert.deepEqual(other.lines(), all);
+    assert.deepEqual(late.lines(), all);
+  });
+
   test("is told when what it needs next was compacted meanwhile", () => {
     const { clock, open, run } = setUp({ watchQueueEventsMax: 3 });
     const slow = open(everything);

@@ -28,6 +28,8 @@ export class Watcher implements Watch {
   queuedBytes = 0;
   queuedEvents = 0;
   readonly #host: WatcherHost;
+  /** Events up to this revision were never wanted. */
+  readonly #start: number;
   #queue: QueuedBatch[] = [];
   /** Every event up to this revision was given; more may be true while nothing is queued. */
   #given: number;
@@ -43,6 +45,7 @@ export class Watcher implements Watch {
     this.receiver = receiver;
     this.storeRevision = place.storeRevision;
     this.after = place.after;
+    this.#start = place.after;
     this.openedRevision = Math.max(0, Math.min(place.after, place.storeRevision));
     this.#given = this.openedRevision;
   }
@@ -89,7 +92,8 @@ export class Watcher implements Watch {
     this.#queue = [];
     this.queuedBytes = 0;
     this.queuedEvents = 0;
-    this.after = Math.max(this.after, this.#given);
+    // Not behind `after`: what it was caught up with may be among what is dropped.
+    this.after = Math.max(this.#start, this.#given);
   }
 
   end(): void {
