@@ -17,6 +17,7 @@ const endToEnd: readonly (readonly string[])[] = [
   ["discovery.ts", "--short"],
   ["watch.ts", "--short"],
   ["faults.ts", "--short"],
+  ["corruption.ts", "--short"],
   ["smoke-deno.ts"],
 ];
 
