@@ -393,6 +393,23 @@ describe("the hub", () => {
     );
   });
 
+  test("tells many watches of many revisions together", () => {
+    const { clock, open, run } = setUp();
+    const all = Array.from({ length: 300 }, () => open(everything));
+    run(put("a", "1"));
+    clock.settle();
+    run(put("a", "2"));
+    clock.settle();
+    run(put("a", "3"));
+    clock.settle();
+    assert.equal(all[299]?.events.length, 1);
+    assert.equal(all[299]?.watch?.deliveredRevision, 2);
+    clock.advance(3);
+    clock.settle();
+    for (const { batches } of all) assert.equal(batches.length, 2);
+    assert.deepEqual(all[0]?.lines(), ["2 put a=1", "3 put a=2", "4 put a=3"]);
+  });
+
   test("gives everyone a turn", () => {
     const { clock, open, run } = setUp({ watchGivenPerTurn: 20 });
     const all = Array.from({ length: 100 }, () => open(everything));

@@ -1,11 +1,12 @@
 import { getLogger } from "@logtape/logtape";
-import type { Watch, WatchEvent, WatchReceiver, WatchRequest, WatchService } from "../api/service.ts";
+import type { Watch, WatchReceiver, WatchRequest, WatchService } from "../api/service.ts";
 import type { Clock } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { Random } from "../base/prng.ts";
-import type { Change } from "../kv/changes.ts";
-import { keyText, type QueuedBatch, type Topic } from "./topic.ts";
+import { collect } from "./collect.ts";
+import { compacted, shuttingDown } from "./errors.ts";
+import { after, type QueuedBatch, type Topic } from "./topic.ts";
 import { TopicIndex } from "./topic-index.ts";
 import type { WatchFigures, WatchLimits, WatchSource } from "./types.ts";
 import { checkRange } from "./validate.ts";
@@ -17,6 +18,13 @@ const log = getLogger(["coracle", "watch"]);
 const stalledRetryMs = 20;
 /** Batches that one receiver gets before the next has its turn. */
 const batchesInTurn = 16;
+/**
+ * A fan-out to at least so many watches is followed by a rest, so much for each: what is written
+ * meanwhile is then given together. A write to a socket costs about as much as the rest.
+ */
+const restWatches = 256;
+const restMsEach = 0.01;
+const restMsMax = 50;
 
 export interface WatchHubOptions {
   /** Asked each time: a snapshot replaces it. */
@@ -46,6 +54,9 @@ export class WatchHub implements WatchService, WatcherHost {
   #pass = 0;
   #scheduled = false;
   #stalled = false;
+  /** No fan-out before this moment. */
+  #restUntilMs = Number.NEGATIVE_INFINITY;
+  #resting = false;
   #closed = false;
   #events = 0;
   #slowWatches = 0;
@@ -173,15 +184,29 @@ export class WatchHub implements WatchService, WatcherHost {
   #turn(): void {
     const source = this.#source();
     if (!source.closed) {
-      if (this.#synced > 0) this.#fanOut(source, false);
+      if (this.#synced > 0 && this.#rested(source)) this.#fanOut(source, false);
       this.#catchUp(source);
     }
     this.#give();
     // A state that is being replaced is heard of by `installed`, one that stepped back after a while.
     const reads =
       !source.closed &&
-      ((this.#synced > 0 && this.#head < source.revision) || (this.#catchingUp.size > 0 && !this.#stalled));
+      ((this.#synced > 0 && this.#head < source.revision && !this.#resting) ||
+        (this.#catchingUp.size > 0 && !this.#stalled));
     if (reads || this.#ready.length > 0) this.#wake();
+  }
+
+  /** Whether a fan-out may be made; if one is wanted and may not, it is made after the rest. */
+  #rested(source: WatchSource): boolean {
+    if (this.#resting) return false;
+    const restMs = this.#restUntilMs - this.#clock.nowMs();
+    if (restMs <= 0 || source.revision <= this.#head) return true;
+    this.#resting = true;
+    this.#clock.after(restMs, () => {
+      this.#resting = false;
+      this.#wake();
+    });
+    return false;
   }
 
   /** Reads what follows the head, for all synced watches. */
@@ -192,11 +217,13 @@ export class WatchHub implements WatchService, WatcherHost {
       standing,
     });
     const to = changes.at(-1)?.revision ?? source.revision;
-    const touched = this.#collect(source, changes, (topic) => topic.synced.size > 0);
+    const touched = collect(this.#index, source, changes, (topic) => topic.synced.size > 0);
+    let told = 0;
     for (const topic of touched) {
       const queued = topic.take(to);
       if (queued === undefined) continue;
       const first = queued.batch.events[0]?.keyValue.modRevision ?? 0;
+      told += topic.synced.size;
       for (const watcher of topic.synced) {
         // Watches that begin in the future, or began while the head was behind the state.
         const wanted = watcher.after < first ? queued : after(queued, watcher.after);
@@ -204,6 +231,9 @@ export class WatchHub implements WatchService, WatcherHost {
       }
     }
     this.#head = to;
+    if (told >= restWatches) {
+      this.#restUntilMs = this.#clock.nowMs() + Math.min(told * restMsEach, restMsMax);
+    }
   }
 
   #enqueueSynced(watcher: Watcher, queued: QueuedBatch): void {
@@ -257,7 +287,7 @@ export class WatchHub implements WatchService, WatcherHost {
     const taking = [...this.#catchingUp].filter(({ after }) => after >= from - 1 && after < to);
     for (const { topic } of taking) topic.pass = pass;
     const below = changes.filter(({ revision }) => revision <= to);
-    this.#collect(source, below, (topic) => topic.pass === pass);
+    collect(this.#index, source, below, (topic) => topic.pass === pass);
     const batches = new Map<Topic, QueuedBatch | undefined>();
     for (const watcher of taking) {
       const { topic } = watcher;
@@ -296,33 +326,6 @@ export class WatchHub implements WatchService, WatcherHost {
       this.#stalled = false;
       this.#wake();
     });
-  }
-
-  /** Has the wanted topics collect their events. Gives those that got one. */
-  #collect(source: WatchSource, changes: readonly Change[], wanted: (topic: Topic) => boolean): Set<Topic> {
-    const touched = new Set<Topic>();
-    for (const { rows } of changes) {
-      for (const row of rows) {
-        const type = row.version === 0 ? "delete" : "put";
-        let plain: WatchEvent | undefined;
-        let full: WatchEvent | undefined;
-        this.#index.visit(keyText(row.key), (topic) => {
-          if (!topic.wants(type) || !wanted(topic)) return;
-          touched.add(topic);
-          if (topic.wantsPrevious) {
-            if (full === undefined) {
-              const previous = source.before(row);
-              full = previous === undefined ? { type, keyValue: row } : { type, keyValue: row, previous };
-            }
-            topic.collect(full);
-          } else {
-            plain ??= { type, keyValue: row };
-            topic.collect(plain);
-          }
-        });
-      }
-    }
-    return touched;
   }
 
   /** Gives receivers what waits for them, as many batches as one turn may. */
@@ -429,22 +432,4 @@ export class WatchHub implements WatchService, WatcherHost {
 
 function mayReceive(watcher: Watcher): boolean {
   return watcher.state !== "ended" && !watcher.paused && !watcher.idle;
-}
-
-/** What of a batch lies after a revision. */
-function after({ batch, bytes }: QueuedBatch, revision: number): QueuedBatch | undefined {
-  const events = batch.events.filter(({ keyValue }) => keyValue.modRevision > revision);
-  return events.length === 0 ? undefined : { batch: { events, revision: batch.revision }, bytes };
-}
-
-function compacted(revision: number, compactRevision: number): CoracleError {
-  return new CoracleError(
-    "revision_compacted",
-    `The watch needs revision ${revision}, which has been compacted; the oldest that can be read is ${compactRevision}.`,
-    { compact_revision: compactRevision },
-  );
-}
-
-function shuttingDown(): CoracleError {
-  return new CoracleError("shutting_down", "This member is shutting down; watch at another member.");
 }

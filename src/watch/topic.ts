@@ -74,3 +74,9 @@ export class Topic {
     return taken;
   }
 }
+
+/** What of a batch lies after a revision. */
+export function after({ batch, bytes }: QueuedBatch, revision: number): QueuedBatch | undefined {
+  const events = batch.events.filter(({ keyValue }) => keyValue.modRevision > revision);
+  return events.length === 0 ? undefined : { batch: { events, revision: batch.revision }, bytes };
+}
