@@ -32,8 +32,8 @@ export function clusterHandlers({ cluster, kv }: Service): HandlersOf<typeof Clu
       return { $typeName: "etcdserverpb.MemberRemoveResponse", header: header(), members: members(face) };
     },
     async memberUpdate(request) {
-      checkUrls(request.peerURLs);
       memberId(request.ID);
+      checkUrls(request.peerURLs);
       throw new EtcdError(
         grpcCodes.unimplemented,
         "etcdserver: a member of coracle tells its own address: start it with another --advertise-peer",

@@ -45,6 +45,8 @@ export async function compare(
     }
     const wrong = await streamsDiffer(left, right);
     return { wrong, compared, meant };
+  } catch (error) {
+    return { wrong: `the sequence did not end: ${String(error)}`, compared: 0, meant: [] };
   } finally {
     left.close();
     right.close();

@@ -68,6 +68,7 @@ async function check(
   for (const { name } of meant) tally.meant.set(name, (tally.meant.get(name) ?? 0) + 1);
   if (wrong === undefined) return true;
   console.log(`FAIL seed ${seed} (${coracle.name}, ${face})\n  ${wrong}`);
+  if (process.env.SHRINK === "off") return false;
   const smallest = await shrink(steps, async (fewer) => {
     return (await compare(fewer, face, etcd, coracle)).wrong !== undefined;
   });

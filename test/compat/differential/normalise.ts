@@ -4,6 +4,8 @@ import type { Json } from "./steps.ts";
 export interface Frame {
   /** The revision before the seed's first. */
   readonly base: number;
+  /** Of those events a watch is told here what is left of in etcd: it leaves out what was deleted. */
+  readonly compacted: ReadonlySet<number>;
 }
 
 const revisionNames = new Set([
@@ -23,7 +25,10 @@ const chosenIdMin = 1_000_000;
 const shapes = /\/(maintenance\/(status|hash|hashkv)|cluster\/member\/list)$/;
 
 export function normalised(path: string, body: Json, frame: Frame): Json {
-  if (shapes.test(path) && isObject(body) && !("code" in body)) return shapeOf(body);
+  if (shapes.test(path) && isObject(body) && !("code" in body)) {
+    const { compact_revision: _, hash_revision: __, ...rest } = body;
+    return shapeOf(rest);
+  }
   const json = walk(body, frame);
   if (!isObject(json)) return json;
   if (path.endsWith("/timetolive")) return freshLease(json);
@@ -91,7 +96,10 @@ export function streamView(messages: readonly Json[], frame: Frame, revisions: b
       continue;
     }
     const id = String(message.watch_id ?? "0");
-    if (Array.isArray(told)) events.set(id, [...(events.get(id) ?? []), ...told]);
+    if (Array.isArray(told)) {
+      const readable = told.filter((event: Json) => !isCompacted(event, frame));
+      events.set(id, [...(events.get(id) ?? []), ...readable]);
+    }
     // A cancel may overtake what another watch is told; a header's revision may be that of a follower.
     else if (message.created === true || message.canceled === true || message.watch_id === "-1") {
       const told =
@@ -99,8 +107,15 @@ export function streamView(messages: readonly Json[], frame: Frame, revisions: b
       control.push({ ...rest, ...told });
     } else if ("broken" in message || "error" in message) control.push(message);
   }
-  const byId = [...events].sort(([a], [b]) => (a < b ? -1 : 1));
+  const byId = [...events].filter(([, told]) => told.length > 0).sort(([a], [b]) => (a < b ? -1 : 1));
   return { control: sortedCancels(control), events: Object.fromEntries(byId) };
+}
+
+function isCompacted(event: Json, { base, compacted }: Frame): boolean {
+  const kv = isObject(event) ? event.kv : undefined;
+  if (kv === undefined || !isObject(kv)) return false;
+  const revision = Number(String(kv.mod_revision).replace("revision ", ""));
+  return compacted.has(base + revision);
 }
 
 /** Replies to requests come in their order; what the server cancels by itself comes at any time. */

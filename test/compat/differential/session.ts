@@ -1,6 +1,6 @@
-import { until } from "../../e2e/wait.ts";
+import { pause, until } from "../../e2e/wait.ts";
 import type { Face, OpenStream, Reply } from "./faces.ts";
-import { normalised, streamView } from "./normalise.ts";
+import { type Frame, normalised, streamView } from "./normalise.ts";
 import { base64, type Json, type Step } from "./steps.ts";
 
 /** One answer, ready to be compared. `null`: this face does not have the step. */
@@ -11,6 +11,8 @@ interface Pending {
   readonly reply: Promise<Reply>;
 }
 
+/** How long etcd may take to tell a new watch of the past: compacted in the meantime, it would not. */
+const catchUpMs = 250;
 const everything = { key: base64("\0"), range_end: base64("\0") };
 
 /** One seed's run against one server or cluster through one face. */
@@ -20,6 +22,8 @@ export class Session {
   readonly #answers: Json[] = [];
   readonly #streams = new Map<string, OpenStream>();
   #base = 0;
+  readonly #compacted = new Set<number>();
+  #lastOpenMs = 0;
 
   /** @param faces one for each member; a step chooses among them. */
   constructor(faces: readonly Face[], steps: readonly Step[]) {
@@ -42,7 +46,7 @@ export class Session {
 
   /** What the streams have told until now. */
   streams(): Record<string, Json> {
-    const frame = { base: this.#base };
+    const frame = this.#frame();
     const single = this.#faces.length === 1;
     return Object.fromEntries(
       [...this.#streams].map(([id, { messages }]) => [id, streamView(messages, frame, single)]),
@@ -63,13 +67,19 @@ export class Session {
     const deleted = await face.call("/v3/kv/deleterange", everything);
     this.#base = Number(at(deleted.body, ["header", "revision"]));
     await face.call("/v3/kv/compaction", { revision: this.#base });
+    this.#compacted.add(this.#base);
   }
 
   async #step(index: number, step: Step, pending: Pending[]): Promise<Outcome> {
     switch (step.kind) {
       case "call": {
         if (at(step.body, ["serializable"]) !== undefined) await this.#catchUp(step.member);
-        const reply = await this.#face(step.member).call(step.path, this.#resolved(step.body));
+        const body = this.#resolved(step.body);
+        const compacts = step.path.endsWith("/compaction");
+        if (compacts) await pause(Math.max(0, this.#lastOpenMs + catchUpMs - performance.now()));
+        const reply = await this.#face(step.member).call(step.path, body);
+        if (compacts && at(reply.body, ["code"]) === undefined)
+          this.#compacted.add(Number(at(body, ["revision"])));
         this.#answers[index] = reply.body;
         return this.#outcome(step.path, reply);
       }
@@ -84,6 +94,7 @@ export class Session {
         this.#streams.get(step.id)?.close();
         const stream = this.#face(step.member).open(step.path, documents);
         this.#streams.set(step.id, stream);
+        this.#lastOpenMs = performance.now();
         const wanted = step.path === "/v3/watch" ? documents.length : 0;
         await until("the watch is created", () => created(stream) >= wanted, { everyMs: 2 });
         return null;
@@ -92,6 +103,7 @@ export class Session {
         const stream = this.#streams.get(step.id);
         if (stream === undefined || this.#face(0).raw !== undefined) return null;
         const wanted = created(stream) + ("create_request" in (step.document as object) ? 1 : 0);
+        this.#lastOpenMs = performance.now();
         stream.send(this.#resolved(step.document));
         await until("the watch is created", () => created(stream) >= wanted, { everyMs: 2 });
         return null;
@@ -136,7 +148,11 @@ export class Session {
   }
 
   #outcome(path: string, { status, body }: Reply): Outcome {
-    return { status, body: normalised(path, body, { base: this.#base }) };
+    return { status, body: normalised(path, body, this.#frame()) };
+  }
+
+  #frame(): Frame {
+    return { base: this.#base, compacted: this.#compacted };
   }
 
   #resolved(json: Json): Json {
