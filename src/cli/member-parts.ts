@@ -18,7 +18,7 @@ export class MemberParts {
     this.factories = [
       (node) => {
         const metrics = createLeaseMetrics(registry, () => node.state().leases.count);
-        const leases = new Leases(node, { metrics });
+        const leases = new Leases(node, { metrics, onFatal });
         this.#leases = leases;
         return leases;
       },

@@ -200,17 +200,14 @@ export class Executor {
   }
 
   #revoke(id: LeaseId): CommandResult {
-    if (!this.#leases.has(id)) return noLease(id);
-    let deleted = 0;
-    for (const key of this.#leases.keys(id)) {
+    const deleted = this.#leases.remove(id, (key) => {
       const row = this.#store.find(key);
       if (row === undefined || row.lease !== id)
         throw damaged("state.db lists a key under a lease that it does not have");
       this.#pending = true;
       this.#store.delete(row, this.#revision());
-      deleted++;
-    }
-    this.#leases.remove(id);
+    });
+    if (deleted === undefined) return noLease(id);
     return { type: "lease-revoke", revision: this.#revision(), deleted };
   }
 

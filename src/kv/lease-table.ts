@@ -104,18 +104,23 @@ export class LeaseTable {
     this.#state.chain(addNumber(mark.checkpoint, checksum));
   }
 
-  /** Removes a lease and its list of keys; the keys themselves are the caller's. False when there is none. */
-  remove(id: LeaseId): boolean {
+  /** Removes a lease, after its keys in key order. Gives the number of keys, or nothing when there is no lease. */
+  remove(id: LeaseId, removeKey: (key: Uint8Array) => void): number | undefined {
     const packed = packInt64(id);
     const row = this.#get.get(packed);
-    if (row === undefined) return false;
+    if (row === undefined) return undefined;
     const { checksum } = parseLease(row);
-    this.#detachAll.run(packed);
+    let count = 0;
+    for (const key of this.keys(id)) {
+      removeKey(key);
+      count++;
+    }
+    if (count > 0) this.#detachAll.run(packed);
     this.#delete.run(packed);
     this.#state.removeLease(checksum);
     this.#state.chain(addNumber(mark.revoke, checksum));
     this.#changes?.push({ id, granted: false });
-    return true;
+    return count;
   }
 
   /** A key has another lease than before; 0 stands for none. */

@@ -12,6 +12,8 @@ export interface LessorOptions {
   readonly metrics?: LeaseMetrics;
   /** How often it is looked at each lease whether what is left of it has to be recorded. */
   readonly checkpointMs?: number;
+  /** The state cannot be read: the member must end. */
+  readonly onFatal?: (error: unknown) => void;
 }
 
 /** What is left of a lease is recorded about this often, as in etcd. */
@@ -42,6 +44,7 @@ export class Lessor implements NodePart {
   readonly #node: NodeAccess;
   readonly #metrics: LeaseMetrics;
   readonly #checkpointMs: number;
+  readonly #onFatal: (error: unknown) => void;
   readonly #deadlines = new LeaseDeadlines();
   /** The term in which this member leads. */
   #term: number | undefined;
@@ -54,6 +57,11 @@ export class Lessor implements NodePart {
     this.#node = node;
     this.#metrics = options.metrics ?? noLeaseMetrics;
     this.#checkpointMs = options.checkpointMs ?? checkpointMsDefault;
+    this.#onFatal =
+      options.onFatal ??
+      ((error) => {
+        throw error;
+      });
   }
 
   leading(term: number | undefined): void {
@@ -101,7 +109,14 @@ export class Lessor implements NodePart {
       this.#deadlines.add(lease, sinceMs + lease.remainingSeconds * 1000 + options.electionMs);
     this.#setTimer();
     const last = leases.at(-1);
-    if (last !== undefined) clock.endOfTurn(() => this.#load(term, last.id, sinceMs));
+    if (last === undefined) return;
+    clock.endOfTurn(() => {
+      try {
+        this.#load(term, last.id, sinceMs);
+      } catch (error) {
+        this.#onFatal(error);
+      }
+    });
   }
 
   /** The entry of a lease; one that is not kept yet begins now. */
