@@ -13,6 +13,8 @@ import { type BootstrapDesk, bootstrapRequests } from "../discovery/bootstrap-de
 import { createEtcdServices } from "../etcd/services.ts";
 import { GrpcServer } from "../grpc/server.ts";
 import type { StateMachine } from "../kv/state-machine.ts";
+import { Compactor, type Retention } from "../node/compactor.ts";
+import { createCompactorMetrics } from "../node/compactor-metrics.ts";
 import { diskGuard } from "../node/disk-guard.ts";
 import { createNodeMetrics, latencyHistogram } from "../node/metrics.ts";
 import { Node } from "../node/node.ts";
@@ -261,6 +263,7 @@ export class MemberProcess {
     peers: PeerNetwork,
   ): Node {
     const figures = (): ReturnType<Node["figures"]> => this.#running().node.figures();
+    const { quotaBytes } = this.#config;
     return new Node({
       identity,
       options: this.#config,
@@ -278,15 +281,30 @@ export class MemberProcess {
         diskGuard({
           log: logStore,
           store: files,
-          quotaBytes: this.#config.quotaBytes,
+          quotaBytes,
           diskSpace: () => diskSpace(this.#config.dataDir),
           name: identity.name,
         }),
+        (node) =>
+          new Compactor(node, {
+            retention: this.#retention(),
+            fill: () => (quotaBytes === 0 ? 0 : files.usedBytes() / quotaBytes),
+            metrics: createCompactorMetrics(this.#registry, () => node.state()),
+          }),
       ],
       metrics: createNodeMetrics(this.#registry, figures),
       onFatal: (error) => this.#onEnd({ kind: "failed", error }),
       onRemoved: () => this.#onEnd({ kind: this.#left ? "left" : "removed" }),
     });
+  }
+
+  #retention(): Retention {
+    const { compactKeepAgeMs, compactKeepRevisions, compactRevisionsMax } = this.#config;
+    return {
+      ...(compactKeepAgeMs === undefined ? {} : { keepAgeMs: compactKeepAgeMs }),
+      keepRevisions: compactKeepRevisions,
+      revisionsMax: compactRevisionsMax,
+    };
   }
 
   async #control(name: string, body: unknown): Promise<unknown> {

@@ -103,6 +103,7 @@ describe("values", () => {
         "log-bytes-max": "1.5 GiB",
         "value-bytes-max": "2MiB",
         "autopilot-remove-dead": "2h",
+        "compact-keep-age": "1d",
         "log-level": "raft=debug,warn",
         "initial-cluster": ["n1=localhost:1,n2=127.0.0.1:2", "n3=[::1]:3"],
       },
@@ -110,6 +111,8 @@ describe("values", () => {
     assert.equal(config.logBytesMax, 1.5 * 1024 ** 3);
     assert.equal(config.valueBytesMax, 2 * 1024 ** 2);
     assert.equal(config.removeDeadAfterMs, 7_200_000);
+    assert.equal(config.compactKeepAgeMs, 86_400_000);
+    assert.equal("compactKeepAgeMs" in load({ flags: { "compact-keep-age": "off" } }), false);
     assert.deepEqual(config.logLevel, { base: "warning", rooms: { raft: "debug" } });
     assert.deepEqual(
       config.initialCluster.map((member) => member.address),
@@ -224,6 +227,7 @@ describe("refusals name the place, the value and the remedy", () => {
     ["a name with a slash", { flags: { name: "a/b" } }, /letters, digits/],
     ["an unknown level", { flags: { "log-level": "raft=loud" } }, /"loud" is none of the levels/],
     ["a value above frames", { flags: { "value-bytes-max": "1GiB" } }, /from 1KiB to 8MiB/],
+    ["an age without a unit", { flags: { "compact-keep-age": "1" } }, /must be off, or a time from/],
     ["a tail above the log", { flags: { "log-tail-entries": "200000" } }, /--log-tail-entries is 200000/],
   ];
   for (const [what, given, sentence] of cases) {

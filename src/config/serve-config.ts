@@ -49,6 +49,11 @@ export interface ServeConfig {
   readonly valueBytesMax: number;
   /** 0 for no limit. */
   readonly quotaBytes: number;
+  /** Absent: only what clients ask for is compacted. */
+  readonly compactKeepAgeMs?: number;
+  readonly compactKeepRevisions: number;
+  /** 0 for no limit. */
+  readonly compactRevisionsMax: number;
   readonly logLevel: LogLevels;
   readonly logFormat: "auto" | "json" | "pretty";
 }
@@ -93,6 +98,9 @@ export function loadServeConfig(sources: ConfigSources): ServeConfig {
     logTailEntries: settings.logTailEntries ?? Math.floor(settings.logEntriesMax / 10),
     valueBytesMax: settings.valueBytesMax,
     quotaBytes: settings.quotaBytes,
+    ...(settings.compactKeepAge === "off" ? {} : { compactKeepAgeMs: settings.compactKeepAge }),
+    compactKeepRevisions: settings.compactKeepRevisions,
+    compactRevisionsMax: settings.compactRevisionsMax,
     logLevel: settings.logLevel,
     logFormat: settings.logFormat,
   };

@@ -100,19 +100,31 @@ const durationUnits: Readonly<Record<string, number>> = {
   d: 86_400_000,
 };
 
-/** Milliseconds: a number, or text with a unit such as `500ms`, `30s`, `10m`, `2h`, `1d`. */
-export function durationMs(leastMs: number, mostMs: number) {
-  const range = `it must be a time from ${leastMs}ms to ${mostMs}ms, such as 500ms, 30s, 10m or 2h`;
-  const parse = (value: string): number => {
-    const match = /^(\d+(?:\.\d+)?) ?(ms|s|m|h|d)$/.exec(value.trim());
-    return match === null ? Number.NaN : Number(match[1]) * (durationUnits[match[2] ?? ""] ?? Number.NaN);
-  };
+function parseDuration(value: string): number {
+  const match = /^(\d+(?:\.\d+)?) ?(ms|s|m|h|d)$/.exec(value.trim());
+  return match === null ? Number.NaN : Number(match[1]) * (durationUnits[match[2] ?? ""] ?? Number.NaN);
+}
+
+function milliseconds(leastMs: number, mostMs: number, range: string) {
   return v.pipe(
-    v.union([v.number(), v.pipe(v.string(), v.transform(parse))], range),
+    v.union([v.number(), v.pipe(v.string(), v.transform(parseDuration))], range),
     v.integer(range),
     v.minValue(leastMs, range),
     v.maxValue(mostMs, range),
   );
+}
+
+/** Milliseconds: a number, or text with a unit such as `500ms`, `30s`, `10m`, `2h`, `1d`. */
+export function durationMs(leastMs: number, mostMs: number) {
+  const range = `it must be a time from ${leastMs}ms to ${mostMs}ms, such as 500ms, 30s, 10m or 2h`;
+  return milliseconds(leastMs, mostMs, range);
+}
+
+/** The same, or the word that says: never. */
+export function durationOrOffMs(leastMs: number, mostMs: number) {
+  const range = `it must be off, or a time from ${leastMs}ms to ${mostMs}ms, such as 30s, 10m or 2h`;
+  const off = v.pipe(v.string(), v.trim(), v.literal("off"));
+  return v.union([off, milliseconds(leastMs, mostMs, range)], range);
 }
 
 export const logLevels = ["trace", "debug", "info", "warning", "error", "fatal"] as const;

@@ -19,15 +19,13 @@ export const noCompactorMetrics: CompactorMetrics = {
 
 /** What is read of the state when somebody looks. */
 export interface CompactionFigures {
+  readonly closed: boolean;
   readonly compactRevision: number;
   readonly compactionPending: boolean;
   pages(): { readonly all: number; readonly free: number };
 }
 
-export function createCompactorMetrics(
-  registry: Registry,
-  state: () => CompactionFigures | undefined,
-): CompactorMetrics {
+export function createCompactorMetrics(registry: Registry, state: () => CompactionFigures): CompactorMetrics {
   const registers = [registry];
   const gauges: readonly (readonly [string, string, (now: CompactionFigures) => number])[] = [
     ["coracle_compact_revision", "The oldest revision that can be read.", (now) => now.compactRevision],
@@ -45,7 +43,8 @@ export function createCompactorMetrics(
       registers,
       collect() {
         const now = state();
-        if (now !== undefined) this.set(value(now));
+        // While a snapshot takes its place.
+        if (!now.closed) this.set(value(now));
       },
     });
   }

@@ -166,14 +166,15 @@ describe("the compactor", () => {
   });
 
   test("proposes once a minute at most, unless it is worth it", async () => {
-    const member = new Member({ keepAgeMs: 1000, keepRevisions: 0, revisionsMax: 100_000 });
-    for (let turn = 0; turn < 300; turn++) {
-      member.write(3);
+    const member = new Member({ keepAgeMs: 600_000, keepRevisions: 0, revisionsMax: 5000 });
+    for (let turn = 0; turn < 900; turn++) {
+      member.write(1);
       await member.pass(1000);
     }
     assert.ok(member.proposed.length >= 5 && member.proposed.length <= 6, `${member.proposed}`);
+    await member.pass(3000);
     const before = member.proposed.length;
-    member.write(12_000);
+    member.write(16_000);
     await member.pass(3000);
     assert.equal(member.proposed.length, before + 1);
   });

@@ -31,8 +31,9 @@ const fillFull = 0.95;
 /** Revisions that stay even then, for watches and listings under way. */
 const keepWhenFull = 100;
 
-/** A compaction is an entry of the log: one a minute, or when it is worth one. */
-const proposeMs = 60_000;
+/** A compaction is an entry of the log: one a minute (more with a short age), or when it is worth one. */
+const proposeMsMax = 60_000;
+const proposesPerAge = 10;
 const proposeRevisions = 10_000;
 
 /** Rows that are looked at in one slice; well under 5 ms. */
@@ -59,6 +60,7 @@ export class Compactor implements NodePart {
   readonly #options: CompactorOptions;
   readonly #metrics: CompactorMetrics;
   readonly #times: RevisionClock;
+  readonly #proposeMs: number;
   #leading = false;
   #proposing = false;
   #proposedMs = Number.NEGATIVE_INFINITY;
@@ -71,7 +73,9 @@ export class Compactor implements NodePart {
     this.#node = node;
     this.#options = options;
     this.#metrics = options.metrics ?? noCompactorMetrics;
-    this.#times = new RevisionClock(options.retention.keepAgeMs ?? 0);
+    const { keepAgeMs = 0 } = options.retention;
+    this.#times = new RevisionClock(keepAgeMs);
+    this.#proposeMs = Math.min(proposeMsMax, keepAgeMs / proposesPerAge);
   }
 
   leading(term: number | undefined): void {
@@ -110,7 +114,7 @@ export class Compactor implements NodePart {
     const revision = wantedRevision(this.#options.retention, newest, this.#times.oldest(nowMs), fill);
     const gain = revision - compactRevision;
     if (revision <= 0 || gain <= 0) return;
-    const due = nowMs - this.#proposedMs >= proposeMs || gain >= proposeRevisions || fill >= fillHigh;
+    const due = nowMs - this.#proposedMs >= this.#proposeMs || gain >= proposeRevisions || fill >= fillHigh;
     if (!due) return;
     this.#proposing = true;
     this.#proposedMs = nowMs;
