@@ -160,6 +160,32 @@ describe("renewals", () => {
       assert.deepEqual(asked, ["lease-renew"]);
     }));
 
+  test("that are malformed are refused, and harm nobody", () =>
+    inWorld(async (world, leader, follower) => {
+      const answers: unknown[] = [];
+      const receive = follower.node.onMessage.bind(follower.node);
+      follower.node.onMessage = (from, message) => {
+        if (message.type === "response" || message.type === "request-failed") answers.push(message);
+        else receive(from, message);
+      };
+      const bodies = [null, 5, {}, [1.5], ["7"], [[7]], [new Uint8Array(7)], [new Uint8Array(8)]];
+      const asked = bodies.flatMap((body, at) => [
+        { type: "request", id: at, name: "lease-renew", body } as const,
+        {
+          type: "request",
+          id: 100 + at,
+          name: "lease-left",
+          body: Array.isArray(body) ? body[0] : "x",
+        } as const,
+      ]);
+      for (const request of asked) leader.node.onMessage(follower.id, request);
+      await world.until("all answers", () => answers.length === asked.length);
+      for (const answer of answers) {
+        const { type, code: told } = answer as { type: string; code?: string };
+        assert.deepEqual([type, told], ["request-failed", "invalid_argument"]);
+      }
+    }));
+
   test("are not answered by a leader that is cut off, and go to the next one", () =>
     inWorld(async (world, leader, follower) => {
       const { id } = await world.end(leader.service.leases.grant(0, 60));
