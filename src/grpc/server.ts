@@ -1,6 +1,6 @@
+import { type AddressInfo, createServer, type Server as SocketServer } from "node:net";
 import type { DescService } from "@bufbuild/protobuf";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
-import { CoracleError } from "../base/errors.ts";
 import { EtcdError, grpcCodes } from "../etcd/error.ts";
 import { Auth } from "../etcd/gen/auth_pb.ts";
 import { Cluster } from "../etcd/gen/cluster_pb.ts";
@@ -11,12 +11,14 @@ import { Lock } from "../etcd/gen/lock_pb.ts";
 import { Maintenance } from "../etcd/gen/maintenance_pb.ts";
 import { Watch } from "../etcd/gen/watch_pb.ts";
 import type { EtcdServices, HandlersOf } from "../etcd/types.ts";
+import { listenError } from "../runtime/http-errors.ts";
 import { bind, type CallHost } from "./bindings.ts";
 import type { CallContext } from "./call-context.ts";
 import { Health } from "./gen/health_pb.ts";
 import { ServerReflection } from "./gen/reflection-v1_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "./gen/reflection-v1alpha_pb.ts";
 import { healthHandlers } from "./health.ts";
+import { MendedSocket } from "./mended-socket.ts";
 import { reflectionHandlers } from "./reflection.ts";
 
 export interface GrpcServerOptions {
@@ -45,6 +47,7 @@ export class GrpcServer implements CallHost {
   readonly receiveBytesMax: number;
   readonly streams = new Set<CallContext>();
   readonly #server: Server;
+  readonly #sockets: SocketServer;
   readonly #options: GrpcServerOptions;
   #services: GrpcServices | undefined;
   #port = 0;
@@ -63,6 +66,8 @@ export class GrpcServer implements CallHost {
       "grpc.enable_channelz": 0,
     });
     this.#addServices();
+    const connections = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
+    this.#sockets = createServer((socket) => connections.injectConnection(new MendedSocket(socket)));
   }
 
   get port(): number {
@@ -74,13 +79,14 @@ export class GrpcServer implements CallHost {
   /** @throws CoracleError config_invalid when the address cannot be listened on. */
   async listen(): Promise<void> {
     const { host, port } = this.#options;
-    const address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
-    this.#port = await new Promise((resolve, reject) => {
-      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
-        if (error === null) resolve(bound);
-        else reject(cannotListen(address, error));
-      });
+    await new Promise<void>((resolve, reject) => {
+      this.#sockets.once("error", (error) =>
+        reject(listenError(error, { host, port, flag: "--listen-grpc" })),
+      );
+      this.#sockets.listen({ host, port }, resolve);
     });
+    // Listening on a port, it has an address that is no path.
+    this.#port = (this.#sockets.address() as AddressInfo).port;
   }
 
   /** From now on calls are answered. */
@@ -129,16 +135,10 @@ export class GrpcServer implements CallHost {
   /** Takes no new calls, lets those in flight end, and cuts what is left after `graceMs`. */
   async stop(graceMs: number): Promise<void> {
     this.beginStop();
+    this.#sockets.close();
     const timer = setTimeout(() => this.#server.forceShutdown(), graceMs);
     await new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
     clearTimeout(timer);
     this.#server.forceShutdown();
   }
-}
-
-function cannotListen(address: string, error: Error): CoracleError {
-  return new CoracleError(
-    "config_invalid",
-    `The address ${address} cannot be listened on for gRPC (${error.message}); choose another with --listen-grpc.`,
-  );
 }

@@ -3,21 +3,23 @@ import { CoracleError, messageOf } from "../base/errors.ts";
 interface Address {
   readonly host: string;
   readonly port: number;
+  /** Where another address can be chosen. */
+  readonly flag?: string;
 }
 
 /** Why an address cannot be listened on, as a sentence for the operator. */
-export function listenError(error: unknown, { host, port }: Address): CoracleError {
+export function listenError(error: unknown, { host, port, flag = "--listen-client" }: Address): CoracleError {
   const code = typeof error === "object" && error !== null && "code" in error ? error.code : undefined;
   const sentence = (): string => {
     switch (code) {
       case "EADDRINUSE":
-        return `Port ${port} on ${host} is in use by another process; choose another by --listen-client, or stop that process.`;
+        return `Port ${port} on ${host} is in use by another process; choose another by ${flag}, or stop that process.`;
       case "EACCES":
-        return `Listening on port ${port} of ${host} is not permitted; choose one above 1023 by --listen-client.`;
+        return `Listening on port ${port} of ${host} is not permitted; choose one above 1023 by ${flag}.`;
       case "EADDRNOTAVAIL":
-        return `${host} is no address of this machine; choose one by --listen-client.`;
+        return `${host} is no address of this machine; choose one by ${flag}.`;
       default:
-        return `Cannot listen on port ${port} of ${host} (${messageOf(error)}); choose another address by --listen-client.`;
+        return `Cannot listen on port ${port} of ${host} (${messageOf(error)}); choose another address by ${flag}.`;
     }
   };
   return new CoracleError("config_invalid", sentence());
