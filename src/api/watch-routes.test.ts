@@ -92,10 +92,15 @@ describe("watching as Server-Sent Events", () => {
     assert.ok(text.includes("id: 3\nevent: created"), text);
     assert.ok(text.includes("id: 4\ndata") && !text.includes("id: 3\ndata"), text);
     await reader.cancel();
-    // The first message of a watch that begins in the future names an older revision.
-    const later = await watch(app, "?revision=7", { "last-event-id": "5" });
-    for (const key of ["e", "f"]) await put(app, key);
-    assert.ok(!(await later.until("id: 7\ndata")).includes("id: 6\ndata"));
+    // A member that lags must not send a client back to an older id.
+    const ahead = await watch(app, "", { "last-event-id": "6" });
+    for (const key of ["e", "f", "g"]) await put(app, key);
+    const told = await ahead.until("id: 8\ndata");
+    assert.ok(told.includes("id: 6\nevent: created") && !told.includes("id: 6\ndata"), told);
+    await ahead.cancel();
+    const later = await watch(app, "?revision=10", { "last-event-id": "3" });
+    for (const key of ["h", "i"]) await put(app, key);
+    assert.ok(!(await later.until("id: 10\ndata")).includes("id: 9\ndata"));
     await later.cancel();
   });
 
@@ -219,9 +224,7 @@ describe("a listing as NDJSON", () => {
       all.map(({ key }) => key),
       Array.from({ length: 700 }, (_, i) => `k${String(i).padStart(4, "0")}`),
     );
-    assert.ok(
-      app.service.reads.length >= 3 && app.service.reads.every(({ request }) => request.limit <= 64),
-    );
+    assert.ok(app.service.reads.length >= 3 && app.service.reads.every(({ request }) => request.limit <= 64));
     assert.deepEqual(await lines(app, "?prefix=z"), [{ type: "end", revision: 701, keys: 0, more: false }]);
     const [first] = await lines(app, "?start=k0005&keys_only=true");
     assert.deepEqual([first?.key, "value_base64" in (first ?? {})], ["k0005", false]);

@@ -72,6 +72,5 @@ function startOf(lastEventId: string | null, revision: number | undefined): numb
       `The header last-event-id must be the id of an event, a revision; it is ${quoted(lastEventId)}.`,
     );
   }
-  // The first message may have come from before a start in the future.
   return Math.max(last + 1, revision ?? 0);
 }

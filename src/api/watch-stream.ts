@@ -80,7 +80,8 @@ class WatchStream {
       receive: (batch) => this.#receive(batch),
       ended: (error) => this.#end(error),
     });
-    this.#told = this.#watch.openedRevision;
+    // A client that comes back to a member which lags is not sent back to an older id.
+    this.#told = Math.max(this.#watch.openedRevision, request.startRevision - 1);
   }
 
   /** Before the hub's first call: that comes at the end of the turn at the earliest. */
@@ -91,8 +92,9 @@ class WatchStream {
     this.#timer = setInterval(() => this.#bookmark(), this.#bookmarkMs);
   }
 
-  get openedRevision(): number {
-    return this.#watch.openedRevision;
+  /** The revision after which it tells events. */
+  get told(): number {
+    return this.#told;
   }
 
   /** The client has read. */
@@ -156,7 +158,7 @@ export function watchResponse(options: WatchStreamOptions): Response {
     },
     { highWaterMark: waitingBytesMax, size: (chunk) => chunk?.byteLength ?? 0 },
   );
-  return new Response(body, { status: 200, headers: streamHeaders(options.form, stream.openedRevision) });
+  return new Response(body, { status: 200, headers: streamHeaders(options.form, stream.told) });
 }
 
 export function streamHeaders(form: StreamForm, revision: number | undefined): Record<string, string> {

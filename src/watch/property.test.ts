@@ -123,11 +123,11 @@ class Member {
       random,
       limits: {
         ...limits,
-        watchQueueEventsMax: 4,
+        watchQueueEventsMax: 2 + random.below(4),
         watchQueuesBytesMax: 2000,
         watchFanOutRows: 3,
         watchSliceRows: 3,
-        watchGivenPerTurn: 5,
+        watchGivenPerTurn: 1 + random.below(5),
         watchOvertakenRowsMax: random.below(2) === 0 ? 6 : 1000,
       },
       onFatal: (error) => {
