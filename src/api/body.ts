@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { concatBytes, emptyBytes } from "../base/bytes.ts";
 import { CoracleError } from "../base/errors.ts";
 import { decodeClientCbor } from "../wire/cbor.ts";
+import { type BodyGate, bodyGate } from "./body-gate.ts";
 import { invalidArgument, quoted } from "./errors.ts";
 
 /** Deeper documents are refused before a recursive check meets them. */
@@ -11,40 +12,63 @@ const nestingMax = 512;
  * Reads the whole body, and not more than `bytesMax` of it.
  *
  * @param tooLarge makes the error for a longer body; it is refused by its Content-Length alone.
- * @throws CoracleError malformed_body when the body ends before it is complete.
+ * @throws CoracleError malformed_body when the body ends before it is complete, request_timeout when
+ *   it does not come in time, overloaded when too much is on its way already.
  */
 export async function readBody(
   request: Request,
   bytesMax: number,
   tooLarge: (bytesMax: number) => CoracleError,
+  gate: BodyGate = bodyGate,
 ): Promise<Uint8Array> {
   const declared = request.headers.get("content-length");
-  if (declared !== null && Number(declared) > bytesMax) throw tooLarge(bytesMax);
+  if (declared === null)
+    return request.body === null ? emptyBytes : readStream(request.body, bytesMax, tooLarge, gate);
+  const bytes = Number(declared);
+  if (bytes > bytesMax) throw tooLarge(bytesMax);
+  gate.reserve(bytes);
   try {
-    return declared !== null
-      ? new Uint8Array(await request.arrayBuffer())
-      : await readStream(request, bytesMax, tooLarge);
+    return new Uint8Array(await gate.arrival(request.arrayBuffer()));
   } catch (error) {
-    if (error instanceof CoracleError) throw error;
-    throw new CoracleError("malformed_body", "The request body ended early; nothing was changed.");
+    throw bodyError(error);
+  } finally {
+    gate.release(bytes);
   }
+}
+
+function bodyError(error: unknown): CoracleError {
+  if (error instanceof CoracleError) return error;
+  return new CoracleError("malformed_body", "The request body ended early; nothing was changed.");
 }
 
 /** A body of unknown length. */
 async function readStream(
-  request: Request,
+  body: ReadableStream<Uint8Array>,
   bytesMax: number,
   tooLarge: (bytesMax: number) => CoracleError,
+  gate: BodyGate,
 ): Promise<Uint8Array> {
-  if (request.body === null) return emptyBytes;
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of request.body) {
-    length += chunk.length;
-    if (length > bytesMax) throw tooLarge(bytesMax);
-    chunks.push(chunk);
+  let ended = false;
+  const collect = async (): Promise<void> => {
+    for await (const chunk of body) {
+      if (ended) return;
+      if (length + chunk.length > bytesMax) throw tooLarge(bytesMax);
+      gate.reserve(chunk.length);
+      length += chunk.length;
+      chunks.push(chunk);
+    }
+  };
+  try {
+    await gate.arrival(collect());
+    return concatBytes(chunks);
+  } catch (error) {
+    throw bodyError(error);
+  } finally {
+    ended = true;
+    gate.release(length);
   }
-  return concatBytes(chunks);
 }
 
 /** A body stored as it is: a coded or partial one would lose its meaning. */

@@ -1,10 +1,24 @@
 import { getLogger } from "@logtape/logtape";
-import { CoracleError } from "../base/errors.ts";
+import { CoracleError, type ErrorCode } from "../base/errors.ts";
 import { entityTag } from "./conditions.ts";
 import { errorFaces, internalError, problemOf } from "./errors.ts";
 import { encodeCbor, type Headers, problemForm } from "./media.ts";
 
 const log = getLogger(["coracle", "api"]);
+
+/** After these a part of the body may still be on its way. */
+const bodyErrors: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "malformed_body",
+  "request_timeout",
+  "key_too_large",
+  "value_too_large",
+  "request_too_large",
+  "too_many_operations",
+]);
+
+function hasUnreadBody(request: Request): boolean {
+  return !request.bodyUsed && request.body !== null;
+}
 
 const requestIdPattern = /^[\x21-\x7e]{1,128}$/;
 const idPrefix = crypto
@@ -44,8 +58,9 @@ export function failureResponse(request: Request, error: unknown, headers: Heade
   if (known.code === "precondition_failed" && typeof current === "number" && current > 0) {
     headers.etag = entityTag(current);
   }
-  // The rest of an unread body must not be taken for the next request.
-  if (face.status === 413 || known.code === "malformed_body") headers.connection = "close";
+  // The rest of an unread body must not be taken for the next request, nor be waited for.
+  if (bodyErrors.has(known.code) || (face.status === 429 && hasUnreadBody(request)))
+    headers.connection = "close";
   const problem = problemOf(known, requestId);
   if (problemForm(request.headers.get("accept")) === "cbor") {
     headers["content-type"] = "application/cbor";

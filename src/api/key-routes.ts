@@ -2,6 +2,7 @@ import type { Context } from "hono";
 import * as v from "valibot";
 import { CoracleError } from "../base/errors.ts";
 import type { CommandResult, DeleteOperation, DeleteResult, PutOperation, PutResult } from "../kv/types.ts";
+import { answerGate } from "./answer-gate.ts";
 import { checkPlainBody, readBody } from "./body.ts";
 import { type Condition, conditional, conditionOf, entityTag, evaluate } from "./conditions.ts";
 import { consistencyOf, consistencyParameters } from "./consistency.ts";
@@ -89,6 +90,7 @@ async function getKey(api: ApiContext, c: Context): Promise<Response> {
   const form = negotiate(headers.get("accept"), rawFirst);
   const condition = conditionOf(headers);
 
+  answerGate.admit();
   const range = { type: "range", key, revision: query.revision ?? 0, limit: 1 } as const;
   const result = await api.service.kv.range(range, consistencyOf(query));
   const found = result.keys[0];
@@ -112,7 +114,10 @@ async function getKey(api: ApiContext, c: Context): Promise<Response> {
     // nosniff: a value is data, whatever it looks like to a browser.
     answer["content-type"] = "application/octet-stream";
     answer["x-content-type-options"] = "nosniff";
-    return new Response(found.value as Uint8Array<ArrayBuffer>, { status: 200, headers: answer });
+    return new Response(answerGate.body(found.value), {
+      status: 200,
+      headers: answer,
+    });
   }
   const document = { revision: result.revision, ...keyValueDocument(found, form, true) };
   answer.vary = "accept";

@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { compareBytes, equalBytes, prefixEnd } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
 import type { KeyRange } from "../kv/types.ts";
+import { answerGate } from "./answer-gate.ts";
 import { consistencyOf, consistencyParameters } from "./consistency.ts";
 import type { ApiContext, Handler } from "./context.ts";
 import { type Cursor, cursorAfter, parseCursor } from "./cursor.ts";
@@ -89,6 +90,7 @@ async function listKeys(api: ApiContext, c: Context): Promise<Response> {
     countOnly,
     uncounted: true,
   } as const;
+  answerGate.admit();
   const result = await api.service.kv.range(range, consistencyOf(query));
 
   const document: Record<string, Item> = { revision: result.revision };

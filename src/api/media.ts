@@ -1,5 +1,7 @@
 import { Encoder } from "cbor-x/index-no-eval";
+import { utf8 } from "../base/bytes.ts";
 import { CoracleError } from "../base/errors.ts";
+import { answerGate, countedBytesMin } from "./answer-gate.ts";
 
 /** A form an answer can take. `raw` is the value's bytes alone; the last two go on event by event. */
 export type Form = "raw" | "json" | "cbor" | StreamForm;
@@ -130,8 +132,10 @@ export type Headers = Record<string, string>;
 export function documentResponse(form: Form, document: Document, status: number, headers: Headers): Response {
   if (form === "cbor") {
     headers["content-type"] = mediaTypes.cbor;
-    return new Response(encodeCbor(document), { status, headers });
+    return new Response(answerGate.body(encodeCbor(document)), { status, headers });
   }
   headers["content-type"] ??= mediaTypes.json;
-  return new Response(`${JSON.stringify(document)}\n`, { status, headers });
+  const text = `${JSON.stringify(document)}\n`;
+  const body = text.length < countedBytesMin ? text : answerGate.body(utf8(text));
+  return new Response(body, { status, headers });
 }

@@ -10,6 +10,14 @@ export const limits = {
   proposalsInFlightMax: 16_384,
   /** Bytes of those proposals. */
   proposalsInFlightBytesMax: 64 * 1024 * 1024,
+  /** Bytes of request bodies that one member reads at once; each counts whole from its first byte on. */
+  bodiesBytesMax: 64 * 1024 * 1024,
+  /** How long a request body may take to arrive. */
+  bodyArrivalMsMax: 60_000,
+  /** Bytes of answers that wait for their clients to read; over it reads are refused. */
+  answersBytesMax: 128 * 1024 * 1024,
+  /** How long an answer waits for its client to read on before the connection is given up. */
+  answerStallMsMax: 60_000,
   /** Linearizable reads that one member holds between arrival and answer. */
   readsInFlightMax: 65_536,
   /** Bytes of commands that go into one log entry before a new entry begins. */

@@ -52,6 +52,15 @@ export class RawConnection {
     this.#socket.end();
   }
 
+  get hasReceived(): boolean {
+    return this.#received.length > 0;
+  }
+
+  /** Reads nothing more, so that the server's answer gets stuck. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
   destroy(): void {
     this.#socket.destroy();
   }
