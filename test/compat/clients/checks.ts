@@ -19,10 +19,13 @@ export interface Client {
   run(system: System, tell: (check: string, outcome: Outcome) => void): Promise<void>;
 }
 
+const reasonCharactersMax = 600;
+
 export const ok: Outcome = { kind: "ok" };
 
 export function failed(error: unknown): Outcome {
-  return { kind: "failed", reason: error instanceof Error ? error.message : String(error) };
+  const reason = error instanceof Error ? error.message : String(error);
+  return { kind: "failed", reason: reason.slice(0, reasonCharactersMax) };
 }
 
 /** Thrown by a check that does not apply to the system, with the reason. */

@@ -21,11 +21,14 @@ export class Etcdctl {
     args: readonly string[],
     options: { input?: string; endpoints?: readonly string[]; timeoutMs?: number } = {},
   ): Promise<{ code: number | null; stdout: string; stderr: string }> {
-    return runToEnd(this.#command(args, options.endpoints), {
+    const result = await runToEnd(this.#command(args, options.endpoints), {
       env: { ETCDCTL_API: "3" },
       ...(options.input === undefined ? {} : { input: options.input }),
       timeoutMs: options.timeoutMs ?? 15_000,
     });
+    // Without its log of retries; what it says in the end stands on a line of its own.
+    const said = result.stderr.split("\n").filter((line) => !line.startsWith('{"level":"warn"'));
+    return { ...result, stderr: said.length > 0 ? said.join("\n") : result.stderr };
   }
 
   /** What it printed; an exit code other than 0 is a failure. */

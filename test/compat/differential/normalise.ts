@@ -84,7 +84,7 @@ function shapeOf(json: Json): Json {
 }
 
 /** What a stream has told: control messages in their order, and each watch's events in theirs. */
-export function streamView(messages: readonly Json[], frame: Frame, revisions: boolean): Json {
+export function streamView(messages: readonly Json[], frame: Frame): Json {
   const control: Json[] = [];
   const events = new Map<string, Json[]>();
   for (const raw of messages) {
@@ -100,10 +100,9 @@ export function streamView(messages: readonly Json[], frame: Frame, revisions: b
       const readable = told.filter((event: Json) => !isCompacted(event, frame));
       events.set(id, [...(events.get(id) ?? []), ...readable]);
     }
-    // A cancel may overtake what another watch is told; a header's revision may be that of a follower.
+    // At which revision a watch is cancelled, and how far all have come, is a matter of time.
     else if (message.created === true || message.canceled === true || message.watch_id === "-1") {
-      const told =
-        message.created === true && message.watch_id !== "-1" && revisions ? { header: header as Json } : {};
+      const told = message.created === true && message.watch_id !== "-1" ? { header: header as Json } : {};
       control.push({ ...rest, ...told });
     } else if ("broken" in message || "error" in message) control.push(message);
   }

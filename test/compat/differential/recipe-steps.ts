@@ -55,7 +55,7 @@ export function lockSteps(v: Values, at: number, member: () => number): Step[] {
   const release: Step = v.oneIn(3)
     ? call("/v3/lease/revoke", { ID: first }, member())
     : call("/v3/lock/unlock", { key: keyOf(first) }, member());
-  steps.push(release);
+  steps.push(release, { kind: "settle" });
   if (v.oneIn(3)) steps.push(call("/v3/lock/unlock", { key: v.pick(["", keyOf(first)]) }, member()));
   steps.push(call("/v3/lease/revoke", { ID: second }, member()));
   return steps;
@@ -89,7 +89,7 @@ export function electionSteps(v: Values, at: number, member: () => number): Step
     const prefix = base64(`${Buffer.from(name, "base64").toString("latin1")}/`);
     steps.push({ kind: "wait", path: "/v3/election/campaign", body, member: member(), prefix, keys: 2 });
   }
-  steps.push(call("/v3/election/resign", { leader }, member()));
+  steps.push(call("/v3/election/resign", { leader }, member()), { kind: "settle" });
   if (v.oneIn(3)) steps.push(call("/v3/election/resign", { leader }, member()));
   if (v.oneIn(3)) steps.push(call("/v3/election/proclaim", { leader, value: v.value() }, member()));
   steps.push(call("/v3/lease/revoke", { ID: second }, member()));

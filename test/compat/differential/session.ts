@@ -13,6 +13,8 @@ interface Pending {
 
 /** How long etcd may take to tell a new watch of the past: compacted in the meantime, it would not. */
 const catchUpMs = 250;
+/** How long a call that waited may take to be answered; in a sequence that was shrunk it may never be. */
+const settleMs = 3000;
 const everything = { key: base64("\0"), range_end: base64("\0") };
 
 /** One seed's run against one server or cluster through one face. */
@@ -47,9 +49,8 @@ export class Session {
   /** What the streams have told until now. */
   streams(): Record<string, Json> {
     const frame = this.#frame();
-    const single = this.#faces.length === 1;
     return Object.fromEntries(
-      [...this.#streams].map(([id, { messages }]) => [id, streamView(messages, frame, single)]),
+      [...this.#streams].map(([id, { messages }]) => [id, streamView(messages, frame)]),
     );
   }
 
@@ -103,9 +104,15 @@ export class Session {
         const stream = this.#streams.get(step.id);
         if (stream === undefined || this.#face(0).raw !== undefined) return null;
         const wanted = created(stream) + ("create_request" in (step.document as object) ? 1 : 0);
+        for (const [member] of this.#faces.entries()) await this.#catchUp(member);
         this.#lastOpenMs = performance.now();
         stream.send(this.#resolved(step.document));
         await until("the watch is created", () => created(stream) >= wanted, { everyMs: 2 });
+        return null;
+      }
+      case "settle": {
+        const ended = Promise.all(pending.map(({ reply }) => reply));
+        await Promise.race([ended, pause(settleMs)]);
         return null;
       }
       case "wait": {
@@ -148,7 +155,8 @@ export class Session {
   }
 
   #outcome(path: string, { status, body }: Reply): Outcome {
-    return { status, body: normalised(path, body, this.#frame()) };
+    const json = normalised(path, body, this.#frame());
+    return { status, body: this.#faces.length > 1 && ofLeader.test(path) ? withoutOwnHeader(json) : json };
   }
 
   #frame(): Frame {
@@ -165,6 +173,14 @@ export class Session {
       return at(this.#answers[Number($answer[0])] ?? null, [String($answer[1])]) ?? null;
     return Object.fromEntries(Object.entries(json).map(([name, value]) => [name, this.#resolved(value)]));
   }
+}
+
+/** The leader answers these, and the member that was asked tells its own revision, which may lag. */
+const ofLeader = /\/lease\/(keepalive|timetolive|leases)$/;
+
+function withoutOwnHeader(json: Json): Json {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) return json;
+  return { ...json, header: null };
 }
 
 /** The one that waited is answered while other steps go on: at which revision is chance. */

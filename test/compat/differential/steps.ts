@@ -29,7 +29,9 @@ export type Step =
       readonly member: number;
       readonly prefix: string;
       readonly keys: number;
-    };
+    }
+  /** Until the calls that waited are answered. */
+  | { readonly kind: "settle" };
 
 export function base64(text: string): string {
   return Buffer.from(text, "latin1").toString("base64");
@@ -45,6 +47,8 @@ export function describeStep(step: Step): string {
       return `open ${step.id} ${step.path} ${step.documents.map((document) => JSON.stringify(document)).join(" ")}`;
     case "send":
       return `send ${step.id} ${JSON.stringify(step.document)}`;
+    case "settle":
+      return "settle";
     case "wait":
       return `wait POST ${step.path} ${JSON.stringify(step.body)}`;
   }
