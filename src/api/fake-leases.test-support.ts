@@ -30,13 +30,14 @@ export class FakeLeases implements LeaseService {
   async grant(id: LeaseId, ttlSeconds: number, idempotencyKey?: string) {
     await this.#service.enter();
     const known = idempotencyKey === undefined ? undefined : this.#answers.get(idempotencyKey);
-    if (known !== undefined) return { id: known, ttlSeconds };
+    const { revision } = this.#service;
+    if (known !== undefined) return { id: known, ttlSeconds, revision };
     if (ttlSeconds > 9_000_000_000) throw new CoracleError("lease_ttl_too_large", "The TTL is too large.");
     if (this.granted.has(id)) throw new CoracleError("lease_exists", `Lease ${id} exists.`);
     const given = id === 0 ? ++this.#lastId : id;
     this.granted.set(given, ttlSeconds);
     if (idempotencyKey !== undefined) this.#answers.set(idempotencyKey, given);
-    return { id: given, ttlSeconds: ttlSeconds };
+    return { id: given, ttlSeconds, revision };
   }
 
   async revoke(id: LeaseId) {

@@ -45,7 +45,7 @@ export interface LeaseService {
     id: LeaseId,
     ttlSeconds: number,
     idempotencyKey?: string,
-  ): Promise<{ readonly id: LeaseId; readonly ttlSeconds: number }>;
+  ): Promise<{ readonly id: LeaseId; readonly ttlSeconds: number; readonly revision: number }>;
   /** Ends a lease: its keys are deleted, in key order, at one revision. Throws `lease_not_found`. */
   revoke(id: LeaseId, idempotencyKey?: string): Promise<{ readonly revision: number }>;
   /** Renews a lease, through the leader, which has confirmed that it leads. Throws `lease_not_found`. */

@@ -21,10 +21,10 @@ function unlessUnknown<T>(work: Promise<T>): Promise<T | undefined> {
 export function leaseHandlers({ leases, cluster }: Service): HandlersOf<typeof Lease> {
   return {
     async leaseGrant(request) {
-      const { id, ttlSeconds } = await leases.grant(int64(request.ID), safeNumber(request.TTL));
+      const { id, ttlSeconds, revision } = await leases.grant(int64(request.ID), safeNumber(request.TTL));
       return {
         $typeName: "etcdserverpb.LeaseGrantResponse",
-        header: headerOf(cluster.head()),
+        header: headerOf(cluster.head(), revision),
         ID: BigInt(id),
         TTL: BigInt(ttlSeconds),
         error: "",

@@ -83,23 +83,22 @@ export class Executor {
     }
   }
 
-  /** The first reason why the chosen operations cannot all be done. */
+  /**
+   * The first reason why the chosen operations cannot all be done: of all puts in their order, then of
+   * all ranges, as etcd looks at them.
+   */
   #check(chosen: Plan): Refused | undefined {
-    for (const operation of chosen.operations) {
-      if (operation.type === "put") {
-        const needsKey = operation.keepValue === true || operation.keepLease === true;
-        const refused = this.#checkPut(operation, needsKey ? this.#store.find(operation.key) : undefined);
-        if (refused !== undefined) return refused;
-      } else if (operation.type === "range") {
-        const error = unreadable(operation.revision, this.#state);
-        if (error !== undefined) return refuse(error.code, error.message);
-      }
-    }
-    for (const nested of chosen.nested) {
-      const refused = this.#check(nested);
-      if (refused !== undefined) return refused;
-    }
-    return undefined;
+    const ofPut = (operation: Operation): Refused | undefined => {
+      if (operation.type !== "put") return undefined;
+      const needsKey = operation.keepValue === true || operation.keepLease === true;
+      return this.#checkPut(operation, needsKey ? this.#store.find(operation.key) : undefined);
+    };
+    const ofRange = (operation: Operation): Refused | undefined => {
+      if (operation.type !== "range") return undefined;
+      const error = unreadable(operation.revision, this.#state);
+      return error && refuse(error.code, error.message);
+    };
+    return firstOf(chosen, ofPut) ?? firstOf(chosen, ofRange);
   }
 
   #checkPut(operation: PutOperation, before: KeyRow | undefined): Refused | undefined {
@@ -220,4 +219,17 @@ export class Executor {
   #revision(): number {
     return this.#pending ? this.#state.revision + 1 : this.#state.revision;
   }
+}
+
+/** What `look` finds first among the operations of a plan, nested ones in their place. */
+function firstOf<T>(chosen: Plan, look: (operation: Operation) => T | undefined): T | undefined {
+  let nested = 0;
+  for (const operation of chosen.operations) {
+    const found =
+      operation.type === "txn"
+        ? firstOf(present(chosen.nested[nested++], "the plan of a nested transaction"), look)
+        : look(operation);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }

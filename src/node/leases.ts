@@ -69,7 +69,7 @@ export class Leases implements NodePart, LeaseService {
     id: LeaseId,
     ttlSeconds: number,
     idempotencyKey?: string,
-  ): Promise<{ readonly id: LeaseId; readonly ttlSeconds: number }> {
+  ): Promise<{ readonly id: LeaseId; readonly ttlSeconds: number; readonly revision: number }> {
     const ttl = Math.max(ttlSeconds, this.#ttlSecondsMin);
     for (let choices = 1; ; choices++) {
       const chosen = id === 0 ? this.#chooseId(idempotencyKey) : id;
@@ -79,7 +79,7 @@ export class Leases implements NodePart, LeaseService {
           idempotencyKey,
         );
         if (result.type !== "lease-grant") throw new Error(`a grant was answered with a ${result.type}`);
-        return { id: result.id, ttlSeconds: result.ttlSeconds };
+        return { id: result.id, ttlSeconds: result.ttlSeconds, revision: result.revision };
       } catch (error) {
         const taken = error instanceof CoracleError && error.code === "lease_exists";
         if (!taken || id !== 0 || idempotencyKey !== undefined || choices >= chosenIdsMax) throw error;

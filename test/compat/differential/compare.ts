@@ -21,10 +21,9 @@ export async function compare(
   etcd: Target,
   coracle: Target,
 ): Promise<Verdict> {
-  const [left, right] = [etcd, coracle].map((target) => new Session(target.faces[face], steps)) as [
-    Session,
-    Session,
-  ];
+  const lagging = coracle.faces[face].length > 1;
+  const left = new Session(etcd.faces[face], steps, lagging);
+  const right = new Session(coracle.faces[face], steps, lagging);
   try {
     const [wanted, given] = await Promise.all([left.run(), right.run()]);
     const meant: Difference[] = [];

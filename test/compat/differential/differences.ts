@@ -39,7 +39,7 @@ export const differences: readonly Difference[] = [
     name: "put under a nested delete from a key on",
     reason:
       "etcd overlooks that a nested delete with the range end \\0 covers the key of a put; here it is a duplicate key.",
-    applies: (step, etcd, coracle) =>
+    applies: (step, _, coracle) =>
       pathOf(step).endsWith("/kv/txn") &&
       messageOf(coracle) === "etcdserver: duplicate key given in txn request",
     ends: true,

@@ -21,15 +21,20 @@ const everything = { key: base64("\0"), range_end: base64("\0") };
 export class Session {
   readonly #faces: readonly Face[];
   readonly #steps: readonly Step[];
+  readonly #lagging: boolean;
   readonly #answers: Json[] = [];
   readonly #streams = new Map<string, OpenStream>();
   #base = 0;
   readonly #compacted = new Set<number>();
   #lastOpenMs = 0;
 
-  /** @param faces one for each member; a step chooses among them. */
-  constructor(faces: readonly Face[], steps: readonly Step[]) {
+  /**
+   * @param faces one for each member; a step chooses among them.
+   * @param lagging one of the two that are compared has members that may lag.
+   */
+  constructor(faces: readonly Face[], steps: readonly Step[], lagging: boolean) {
     this.#faces = faces;
+    this.#lagging = lagging;
     this.#steps = steps;
   }
 
@@ -156,7 +161,7 @@ export class Session {
 
   #outcome(path: string, { status, body }: Reply): Outcome {
     const json = normalised(path, body, this.#frame());
-    return { status, body: this.#faces.length > 1 && ofLeader.test(path) ? withoutOwnHeader(json) : json };
+    return { status, body: this.#lagging && ofLeader.test(path) ? withoutOwnHeader(json) : json };
   }
 
   #frame(): Frame {
