@@ -5,6 +5,7 @@ import { FakeClock } from "../node/fake-clock.test-support.ts";
 import { AnswerGate } from "./answer-gate.ts";
 import { readBody } from "./body.ts";
 import { BodyGate } from "./body-gate.ts";
+import { documentForms, type Form, negotiate } from "./media.ts";
 
 const coded = (code: ErrorCode) => (error: unknown) => error instanceof CoracleError && error.code === code;
 const tooLarge = () => new CoracleError("request_too_large", "Too large.");
@@ -119,4 +120,10 @@ describe("answers on their way", () => {
     assert.equal(gate.bytes, 0);
     await assert.rejects(async () => reader?.read(), /does not read/);
   });
+});
+
+test("what one route has to offer is not taken for what another has", () => {
+  const streams: readonly Form[] = ["sse", "ndjson"];
+  assert.throws(() => negotiate("application/json", streams), coded("not_acceptable"));
+  assert.equal(negotiate("application/json", documentForms), "json");
 });

@@ -38,7 +38,7 @@ export function isStream(form: Form): form is StreamForm {
 }
 
 /** Accept headers seen before: clients send the same one over and over. */
-const negotiated = new Map<string, Form | null>();
+const negotiated = new WeakMap<readonly Form[], Map<string, Form | null>>();
 const negotiatedMax = 256;
 
 /**
@@ -48,12 +48,16 @@ const negotiatedMax = 256;
  */
 export function negotiate(accept: string | null, offers: readonly Form[]): Form {
   if (accept === null || accept === "*/*") return offers[0] as Form;
-  const cacheKey = offers.length + accept;
-  let form = negotiated.get(cacheKey);
+  let known = negotiated.get(offers);
+  if (known === undefined) {
+    known = new Map();
+    negotiated.set(offers, known);
+  }
+  let form = known.get(accept);
   if (form === undefined) {
     form = bestOffer(accept, offers);
-    if (negotiated.size >= negotiatedMax) negotiated.clear();
-    negotiated.set(cacheKey, form);
+    if (known.size >= negotiatedMax) known.clear();
+    known.set(accept, form);
   }
   if (form !== null) return form;
   const offered = offers.map((offer) => mediaTypes[offer]).join(", ");
