@@ -60,11 +60,21 @@ export function claimTxn(words: ClaimWords): TxnOperation {
   const put: PutOperation = { type: "put", key, value: words.value, lease: words.lease, previous: false };
   const own: RangeOperation = { type: "range", key, revision: 0, limit: 1, keysOnly: true };
   const exists: Compare = { key, target: "create", result: "greater", operand: 0 };
-  const otherValue: Compare = { key, target: "value", result: "not-equal", operand: words.value };
+  // A stranger may have put the key without the lease: it would outlive it. Where the lease has ended,
+  // the put is refused.
+  const same: Operation = {
+    type: "txn",
+    compare: [
+      { key, target: "value", result: "equal", operand: words.value },
+      { key, target: "lease", result: "equal", operand: words.lease },
+    ],
+    success: [],
+    failure: [put],
+  };
   const takeOn: Operation = {
     type: "txn",
-    compare: [words.takeOver ? exists : otherValue],
-    success: [put],
+    compare: [exists],
+    success: [words.takeOver ? put : same],
     failure: [],
   };
   const free: Compare = { ...queueOf(words.name), target: "version", result: "equal", operand: 0 };
@@ -90,10 +100,14 @@ export interface Claimed {
   readonly first: boolean;
 }
 
+function hasPut({ responses }: TxnResult): boolean {
+  return responses.some((inner) => inner.type === "put" || (inner.type === "txn" && hasPut(inner)));
+}
+
 export function claimedOf(result: TxnResult, key: Uint8Array, lease: LeaseId): Claimed {
   const { revision, succeeded } = result;
   const [own, first, written] = result.responses.map((response) => {
-    if (response.type === "txn") return response.succeeded;
+    if (response.type === "txn") return hasPut(response);
     return response.type === "range" ? response.keys[0] : undefined;
   });
   const holder = typeof first === "object" ? first : undefined;
@@ -152,11 +166,12 @@ export function placeOf(name: Uint8Array, createRevision: number): RangeOperatio
  */
 export function standing(
   keys: readonly KeyValue[],
-  claim: Pick<ClaimKey, "key" | "createRevision">,
+  claim: Pick<ClaimKey, "key" | "createRevision" | "lease">,
 ): "first" | "gone" | { readonly before: Uint8Array } {
-  const { key, createRevision } = claim;
-  const own = (other: KeyValue): boolean => equalBytes(other.key, key);
-  if (!keys.some((other) => own(other) && other.createRevision === createRevision)) return "gone";
+  const { key, createRevision, lease } = claim;
+  const own = keys.find((other) => equalBytes(other.key, key));
+  // Without the lease it is no claim, only a key that stands in the way.
+  if (own?.createRevision !== createRevision || own.lease !== lease) return "gone";
   const before = keys.find(
     (other) => other.createRevision < createRevision || compareBytes(other.key, key) < 0,
   );

@@ -73,6 +73,32 @@ describe("a lock", () => {
     assert.equal(service.watches.active.size, 0);
   });
 
+  test("whose key a stranger wrote without its lease is not held when the lease has ended", async () => {
+    const { service, deps, locks, lease } = world();
+    const strange = async (id: number): Promise<void> => {
+      const put = {
+        type: "put",
+        key: claimKeyOf(name, id),
+        value: utf8(""),
+        lease: 0,
+        previous: false,
+      } as const;
+      await service.kv.propose({ body: put });
+    };
+    const held = await locks.acquire({ name, lease: lease(1) });
+    await strange(1);
+    const again = await locks.acquire({ name, lease: 1 });
+    assert.equal(again.createRevision, held.createRevision);
+    assert.equal((await locks.holder(name)).holder?.lease, 1, "it hangs on the lease again");
+
+    const waiting = locks.acquire({ name, lease: lease(2) });
+    await until(() => service.watches.active.size === 2, "a waiter");
+    await strange(2);
+    await deps.leases.revoke(2);
+    await locks.release(held.key);
+    await assert.rejects(waiting, coded("lease_not_found"));
+  });
+
   test("of a waiter that leaves goes on to the next", async () => {
     const { service, locks, lease, keys } = world();
     const first = await locks.acquire({ name, lease: lease(1) });
