@@ -40,7 +40,9 @@ export class FrameDecoder {
     if (this.#buffered < frameHeadBytes) return undefined;
     const length = this.#peekLength();
     if (length > this.limitBytes) {
-      throw new WireError(`a frame of ${length} bytes is over the limit of ${this.limitBytes}`);
+      throw new WireError(
+        httpInstead(length) ?? `a frame of ${length} bytes is over the limit of ${this.limitBytes}`,
+      );
     }
     if (this.#buffered < frameHeadBytes + length) return undefined;
     this.#take(frameHeadBytes);
@@ -96,4 +98,22 @@ export class FrameDecoder {
       this.#offset = 0;
     }
   }
+}
+
+/** How the first word of an HTTP message reads as a length; far above every limit. */
+function asLength(word: string): number {
+  return [...word].reduce((length, char) => length * 256 + char.charCodeAt(0), 0);
+}
+
+const httpAnswer = asLength("HTTP");
+const httpRequests = new Set(["GET ", "PUT ", "POST", "HEAD", "DELE", "OPTI", "PATC", "PRI "].map(asLength));
+
+/** The frequent mistake behind a "frame" that is none: the other kind of port was named. */
+function httpInstead(length: number): string | undefined {
+  if (length === httpAnswer) {
+    return "it speaks HTTP, as a member's client port does; name the member's peer port (2380 by default)";
+  }
+  if (httpRequests.has(length))
+    return "it sent an HTTP request; clients use the client port (2379 by default)";
+  return undefined;
 }

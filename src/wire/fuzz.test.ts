@@ -207,6 +207,20 @@ describe("decoders", () => {
     );
   });
 
+  test("say when the other side speaks HTTP", () => {
+    for (const [text, expected] of [
+      [
+        "HTTP/1.1 400 Bad Request",
+        /speaks HTTP, as a member's client port does; name the member's peer port/,
+      ],
+      ["GET / HTTP/1.1", /sent an HTTP request; clients use the client port/],
+    ] as const) {
+      const decoder = new FrameDecoder(4096);
+      decoder.push(new TextEncoder().encode(text));
+      assert.throws(() => decoder.next(), expected);
+    }
+  });
+
   test("refuse a frame over the limit by its length alone", () => {
     const decoder = new FrameDecoder(1000);
     decoder.push(new Uint8Array([0, 0, 3, 0xe9]));
