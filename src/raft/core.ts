@@ -85,6 +85,8 @@ export class Core {
    * it in a crash and waits for the other's vote for ever.
    */
   guardedIndex = 0;
+  /** The first of the changes up to `guardedIndex` that were committed while one was guarded. */
+  guardedFrom = 0;
   conf: ConfState;
   /** The entry or snapshot that `conf` comes from. */
   confIndex: number;
@@ -179,7 +181,10 @@ export class Core {
     const leadership = this.leadership;
     if (!leadership) return;
     const change = leadership.pendingConfIndex;
-    if (change > before && change <= index) this.guardedIndex = change;
+    if (change > before && change <= index) {
+      if (this.guardedIndex <= this.log.durable.commit) this.guardedFrom = change;
+      this.guardedIndex = change;
+    }
     leadership.sendPending = true;
     const { uncommitted } = leadership;
     for (let first = uncommitted[0]; first && first.index <= index; first = uncommitted[0]) {
@@ -190,8 +195,9 @@ export class Core {
 
   /** The commit index that others may hear of. */
   get announcedCommit(): number {
-    if (this.guardedIndex <= this.log.durable.commit) return this.commit;
-    return Math.min(this.commit, this.guardedIndex - 1);
+    const durable = this.log.durable.commit;
+    if (this.guardedIndex <= durable) return this.commit;
+    return Math.min(this.commit, Math.max(this.guardedFrom - 1, durable));
   }
 
   /** Appends an entry of the leader's own term. */

@@ -109,8 +109,19 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: `${raft}/core.ts`,
-        find: "if (this.guardedIndex <= this.log.durable.commit) return this.commit;",
+        find: "if (this.guardedIndex <= durable) return this.commit;",
         replace: "if (this.guardedIndex >= 0) return this.commit;",
+      },
+    ],
+  },
+  {
+    name: "second-change-unguards-the-first",
+    about: "a second membership change lets others hear of the first before it is durable here",
+    edits: [
+      {
+        file: `${raft}/core.ts`,
+        find: "if (this.guardedIndex <= this.log.durable.commit) this.guardedFrom = change;",
+        replace: "this.guardedFrom = change;",
       },
     ],
   },
