@@ -64,7 +64,8 @@ export class Executor {
     switch (body.type) {
       case "put": {
         const before = this.#store.find(body.key);
-        return this.#checkPut(body, before) ?? this.#put(body, before);
+        // Of two reasons etcd tells this one first, in a transaction the other one.
+        return this.#checkLease(body) ?? checkKept(body, before) ?? this.#put(body, before);
       }
       case "delete":
         return this.#delete(body);
@@ -91,7 +92,8 @@ export class Executor {
     const ofPut = (operation: Operation): Refused | undefined => {
       if (operation.type !== "put") return undefined;
       const needsKey = operation.keepValue === true || operation.keepLease === true;
-      return this.#checkPut(operation, needsKey ? this.#store.find(operation.key) : undefined);
+      const before = needsKey ? this.#store.find(operation.key) : undefined;
+      return checkKept(operation, before) ?? this.#checkLease(operation);
     };
     const ofRange = (operation: Operation): Refused | undefined => {
       if (operation.type !== "range") return undefined;
@@ -101,14 +103,7 @@ export class Executor {
     return firstOf(chosen, ofPut) ?? firstOf(chosen, ofRange);
   }
 
-  #checkPut(operation: PutOperation, before: KeyRow | undefined): Refused | undefined {
-    if (before === undefined && (operation.keepValue === true || operation.keepLease === true)) {
-      return refuse(
-        "not_found",
-        "The key does not exist, so its value or lease cannot be kept: put a value.",
-      );
-    }
-    const { lease, keepLease } = operation;
+  #checkLease({ lease, keepLease }: PutOperation): Refused | undefined {
     return lease === 0 || keepLease === true || this.#leases.has(lease) ? undefined : noLease(lease);
   }
 
@@ -219,6 +214,11 @@ export class Executor {
   #revision(): number {
     return this.#pending ? this.#state.revision + 1 : this.#state.revision;
   }
+}
+
+function checkKept({ keepValue, keepLease }: PutOperation, before: KeyRow | undefined): Refused | undefined {
+  if (before !== undefined || (keepValue !== true && keepLease !== true)) return undefined;
+  return refuse("not_found", "The key does not exist, so its value or lease cannot be kept: put a value.");
 }
 
 /** What `look` finds first among the operations of a plan, nested ones in their place. */

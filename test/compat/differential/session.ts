@@ -101,8 +101,7 @@ export class Session {
         const stream = this.#face(step.member).open(step.path, documents);
         this.#streams.set(step.id, stream);
         this.#lastOpenMs = performance.now();
-        const wanted = step.path === "/v3/watch" ? documents.length : 0;
-        await until("the watch is created", () => created(stream) >= wanted, { everyMs: 2 });
+        await until("the stream begins", () => begun(step.path, stream, documents.length), { everyMs: 2 });
         return null;
       }
       case "send": {
@@ -185,12 +184,18 @@ const ofLeader = /\/lease\/(keepalive|timetolive|leases)$/;
 
 function withoutOwnHeader(json: Json): Json {
   if (typeof json !== "object" || json === null || Array.isArray(json)) return json;
-  return { ...json, header: null };
+  const { result } = json as { readonly result?: Json };
+  return result === undefined ? { ...json, header: null } : { result: withoutOwnHeader(result) };
 }
 
 /** The one that waited is answered while other steps go on: at which revision is chance. */
 function withoutHeader({ status, body }: Reply): Reply {
   return { status, body: { ...(body as object), header: null } };
+}
+
+/** A watch is created; an election has a leader when its observation is asked for. */
+function begun(path: string, stream: OpenStream, documents: number): boolean {
+  return path === "/v3/watch" ? created(stream) >= documents : stream.messages.length > 0;
 }
 
 function created(stream: OpenStream): number {
