@@ -3,8 +3,8 @@ import type { Clock } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
 import type { RangeOperation, RangeResult } from "../kv/types.ts";
 import { type Cursor, cursorAfter } from "./cursor.ts";
-import { keyValueDocument } from "./documents.ts";
 import { encodeEvent, failureEvent } from "./event-stream.ts";
+import { keyValueJson } from "./key-value-json.ts";
 import type { Consistency, KvService } from "./service.ts";
 import { streamHeaders } from "./watch-stream.ts";
 
@@ -98,9 +98,7 @@ class Listing {
   #lines({ keys }: RangeResult): Uint8Array {
     const withValue = !this.#options.keysOnly;
     let text = "";
-    for (const found of keys) {
-      text += `${JSON.stringify({ type: "key", ...keyValueDocument(found, "ndjson", withValue) })}\n`;
-    }
+    for (const found of keys) text += `{"type":"key",${keyValueJson(found, withValue)}}\n`;
     this.#listed += keys.length;
     const last = keys.at(-1);
     if (last !== undefined) this.#next = concatBytes([last.key, successor]);

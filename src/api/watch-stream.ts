@@ -1,8 +1,8 @@
 import { utf8 } from "../base/bytes.ts";
 import type { CoracleError } from "../base/errors.ts";
-import { keyValueDocument } from "./documents.ts";
 import { encodeEvent, failureEvent } from "./event-stream.ts";
-import { type Document, mediaTypes, type StreamForm } from "./media.ts";
+import { deletedKeyJson, keyValueJson } from "./key-value-json.ts";
+import { mediaTypes, type StreamForm } from "./media.ts";
 import type { Watch, WatchBatch, WatchEvent, WatchRequest, WatchService } from "./service.ts";
 
 /** Bytes of a stream that wait for a client that does not read; then its watch is paused. */
@@ -16,11 +16,10 @@ const encoded: Record<StreamForm, WeakMap<WatchBatch, Uint8Array>> = {
   sse: new WeakMap(),
 };
 
-function eventDocument({ type, keyValue, previous }: WatchEvent, form: StreamForm): Document {
-  const was = previous === undefined ? undefined : { previous: keyValueDocument(previous, form, true) };
-  if (type === "put") return { type, ...keyValueDocument(keyValue, form, true), ...was };
-  const { create_revision, version, lease, ...rest } = keyValueDocument(keyValue, form, false);
-  return { type, ...rest, ...was };
+function eventJson({ type, keyValue, previous }: WatchEvent): string {
+  const was = previous === undefined ? "" : `,"previous":{${keyValueJson(previous, true)}}`;
+  const fields = type === "put" ? keyValueJson(keyValue, true) : deletedKeyJson(keyValue);
+  return `{"type":"${type}",${fields}${was}}`;
 }
 
 /**
@@ -30,22 +29,21 @@ function eventDocument({ type, keyValue, previous }: WatchEvent, form: StreamFor
 function encodeBatch(form: StreamForm, batch: WatchBatch): Uint8Array {
   const known = encoded[form].get(batch);
   if (known !== undefined) return known;
+  const lines = form === "ndjson";
   let text = "";
   let revision = 0;
-  let events: Document[] = [];
-  const flush = (): void => {
-    if (events.length === 0) return;
-    const document = JSON.stringify({ revision, events });
-    text +=
-      form === "sse" ? `id: ${revision}\ndata: ${document}\n\n` : `{"type":"events",${document.slice(1)}\n`;
-    events = [];
-  };
   for (const event of batch.events) {
-    if (event.keyValue.modRevision !== revision) flush();
-    revision = event.keyValue.modRevision;
-    events.push(eventDocument(event, form));
+    const { modRevision } = event.keyValue;
+    if (modRevision === revision) text += ",";
+    else {
+      if (revision > 0) text += lines ? "]}\n" : "]}\n\n";
+      text += lines ? `{"type":"events",` : `id: ${modRevision}\ndata: {`;
+      text += `"revision":${modRevision},"events":[`;
+      revision = modRevision;
+    }
+    text += eventJson(event);
   }
-  flush();
+  text += lines ? "]}\n" : "]}\n\n";
   const bytes = utf8(text);
   encoded[form].set(batch, bytes);
   return bytes;

@@ -2,8 +2,14 @@ import { Buffer } from "node:buffer";
 import type { WatchBatch, WatchEvent, WatchRequest } from "../api/service.ts";
 import type { Watcher } from "./watcher.ts";
 
+const decoder = new TextDecoder("latin1");
+const beyondAscii = /[\u0080-\uffff]/;
+
 /** Keys as strings of one char a byte: `<` orders them as bytes, and a Map can be keyed by them. */
 export function keyText(key: Uint8Array): string {
+  const text = decoder.decode(key);
+  // What the web calls latin1 is windows-1252, which is not in the order of bytes; but it is fast.
+  if (!beyondAscii.test(text)) return text;
   return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1");
 }
 
