@@ -159,22 +159,35 @@ export class KeyStore {
     const seq = ++this.#state.seq;
     const valueCrc = addBytes(value, keyCrc);
     const content = keyRowChecksum(valueCrc, seq, createRevision, modRevision, version, lease);
+    const checksum = linkedChecksum(content, prev, jump);
+    const packed = packInt64(lease);
     this.#insertRevision.run(
-      ...[seq, modRevision, createRevision, version, packInt64(lease), prev, jump, valueCrc],
-      ...[linkedChecksum(content, prev, jump), key, value],
+      seq,
+      modRevision,
+      createRevision,
+      version,
+      packed,
+      prev,
+      jump,
+      valueCrc,
+      checksum,
+      key,
+      value,
     );
     this.#state.chain(content);
     return seq;
   }
 
   #jumpAfter(head: KeyRow): number {
-    return jumpAfter(head, (seq) => {
-      const row = this.#getLinks.get(seq);
-      if (row !== undefined) return parseLinkRow(seq, row).jump;
-      if (seq > this.#state.compactedSeq) throw missing(seq);
-      return 0;
-    });
+    return jumpAfter(head, this.#jumpOf);
   }
+
+  readonly #jumpOf = (seq: number): number => {
+    const row = this.#getLinks.get(seq);
+    if (row !== undefined) return parseLinkRow(seq, row).jump;
+    if (seq > this.#state.compactedSeq) throw missing(seq);
+    return 0;
+  };
 
   // Reading the present.
 
