@@ -101,7 +101,17 @@ class DiskGuard implements NodePart {
     }
     if (!this.#overQuota) return undefined;
     const reason = `The store holds ${mebibytes(this.#usedBytes)} MiB and its quota is ${mebibytes(quotaBytes)} MiB; delete keys and compact, or raise --quota.`;
-    return { reason, growthOnly: true };
+    return { reason, growthOnly: true, exceptOne: this.#compactedToTheNewest() };
+  }
+
+  /**
+   * What the newest revision superseded is still there when everything older is compacted: a reader of
+   * changes may begin at it. Only another revision makes it removable, so one more write is taken; else
+   * a store whose keys were all deleted at once would stay over its quota for ever.
+   */
+  #compactedToTheNewest(): boolean {
+    const state = this.#node.state();
+    return state.compactRevision === state.revision && !state.compactionPending;
   }
 
   #measure(): void {

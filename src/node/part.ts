@@ -12,6 +12,8 @@ export interface Blocked {
   readonly reason: string;
   /** Only commands that make the store grow: deletes and compactions are still taken. */
   readonly growthOnly: boolean;
+  /** One command that makes the store grow is taken all the same. */
+  readonly exceptOne?: boolean;
   /** Set when this member should get no requests at all: why. */
   readonly unready?: string;
 }

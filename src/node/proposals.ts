@@ -136,8 +136,10 @@ export class Proposals {
     const blocked = this.#context.blocked();
     if (blocked === undefined) return;
     const taken: Proposal[] = [];
+    let exceptions = blocked.exceptOne === true ? 1 : 0;
     for (const proposal of this.#queued) {
-      if (blocked.growthOnly && !grows(proposal.command.body)) taken.push(proposal);
+      const harmless = blocked.growthOnly && !grows(proposal.command.body);
+      if (harmless || exceptions-- > 0) taken.push(proposal);
       else proposal.end(notProposed("quota_exceeded", blocked.reason));
     }
     this.#queued = taken;

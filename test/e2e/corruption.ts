@@ -8,7 +8,7 @@ import { Cluster, type Member } from "./cluster.ts";
 import type { HttpResponse } from "./http.ts";
 import { type Report, runScript } from "./report.ts";
 import { caughtUp } from "./verify.ts";
-import { until } from "./wait.ts";
+import { pause, until } from "./wait.ts";
 
 /**
  * Bits flip in the files of a member that was killed. When it starts again it says so and ends, or it
@@ -239,18 +239,38 @@ async function corrupt(report: Report): Promise<void> {
   await until("most of the state to move into state.db", () => {
     return statSync(join(victim.plan.folder, "state.db")).size > 200_000;
   });
+  const now = new Map(written.now);
+  const client = new Client(cluster.endpoints);
+  let late = 0;
+  const writeLate = async (count: number): Promise<void> => {
+    for (let at = 0; at < count; at++) {
+      const key = `c/late-${++late}`;
+      await mustSucceed(client, "PUT", key, `late ${late}`);
+      now.set(key, `late ${late}`);
+    }
+  };
+  // A page that is in the write-ahead log, too, is not read from the database.
+  const wal = join(victim.plan.folder, "state.db-wal");
+  const salts = (): string => readFileSync(wal).toString("hex", 16, 24);
+  const before = salts();
+  // It begins anew with the first write after a checkpoint that moved all of it: one while nobody writes.
+  await until(
+    "state.db-wal to begin anew",
+    async () => {
+      await writeLate(150);
+      await pause(1200);
+      await writeLate(1);
+      await pause(100);
+      return salts() !== before;
+    },
+    { timeoutMs: 60_000 },
+  );
   // A start moves what raft.db-wal holds into raft.db.
   await victim.terminate();
   victim.start();
   await victim.ready();
   // Then killed after some more writes, so that both write-ahead logs hold something as well.
-  const client = new Client(cluster.endpoints);
-  const now = new Map(written.now);
-  for (let at = 0; at < 60; at++) {
-    const key = `c/late-${at}`;
-    await mustSucceed(client, "PUT", key, `late ${at}`);
-    now.set(key, `late ${at}`);
-  }
+  await writeLate(30);
   client.close();
   await caughtUp(cluster);
   await victim.kill();
