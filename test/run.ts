@@ -112,6 +112,8 @@ async function runBunTests(): Promise<Count> {
   const { code } = await execute([
     bun,
     "test",
+    // Tests that start processes name their own bounds; this one catches a hang. Bun's own is 5 s.
+    "--timeout=60000",
     "--reporter=junit",
     `--reporter-outfile=${report}`,
     ...present,
