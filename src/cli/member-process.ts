@@ -29,6 +29,7 @@ import { StateFiles } from "../storage/state-files.ts";
 import type { Identity } from "../storage/types.ts";
 import type { SnapshotOffer } from "../wire/link-frames.ts";
 import { joinRequestSchema, parseBody } from "../wire/requests.ts";
+import { DuplicateAlarm } from "./duplicate-alarm.ts";
 import { MemberParts } from "./member-parts.ts";
 import { memberService } from "./member-service.ts";
 import {
@@ -78,6 +79,7 @@ export class MemberProcess {
   readonly #token: JoinToken;
   readonly #onEnd: (reason: EndReason) => void;
   readonly #startedAtMs = Date.now();
+  readonly #duplicate = new DuplicateAlarm(systemClock);
   #http: HttpServer | undefined;
   #grpc: GrpcServer | undefined;
   #peers: PeerNetwork | undefined;
@@ -129,6 +131,7 @@ export class MemberProcess {
       onLeft: () => {
         this.#left = true;
       },
+      unready: () => this.#duplicate.reason,
     });
     const etcd = createEtcdServices(service);
     const app = createApp({
@@ -249,6 +252,7 @@ export class MemberProcess {
       observeRoundTrip: (_member, milliseconds) => observe(milliseconds),
       onRefused: (refused) => {
         if (refused.reason === "removed") this.#node?.refusedAsRemoved(refused.member);
+        if (refused.reason === "duplicate") this.#duplicate.refused(refused.message);
       },
     });
     this.#peers = peers;

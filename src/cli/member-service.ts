@@ -14,6 +14,8 @@ export interface MemberServiceOptions {
   readonly clock: Clock;
   /** The member left its cluster, as it was asked to. */
   readonly onLeft: () => void;
+  /** Why the member is not ready, whatever its node says. */
+  readonly unready?: () => string | undefined;
 }
 
 /** The faces' view of a member. Nothing is decided here. */
@@ -24,6 +26,7 @@ export function memberService({
   files,
   clock,
   onLeft,
+  unready,
 }: MemberServiceOptions): Service {
   const kv: KvService = {
     propose: (command) => node.propose(command),
@@ -61,7 +64,10 @@ export function memberService({
       await view.leave();
       onLeft();
     },
-    readiness: () => view.readiness(),
+    readiness: () => {
+      const reason = unready?.();
+      return reason === undefined ? view.readiness() : { ready: false, reason };
+    },
   };
   const maintenance = createMaintenance({
     clock,

@@ -25,6 +25,8 @@ export interface AcceptorHooks {
 interface Incoming {
   readonly socket: FramedSocket;
   readonly member: MemberId;
+  /** Which process it is. */
+  readonly instance: string;
   received: number;
   silentTicks: number;
 }
@@ -123,7 +125,19 @@ export class Acceptor {
     if (this.#hooks.isRemoved(remote.memberId)) {
       return { reason: "removed", message: `member ${remote.memberId} was removed from the cluster` };
     }
-    return undefined;
+    return this.#duplicate(remote);
+  }
+
+  /**
+   * A second process with a copy of a member's data folder. The one that is here stays: taking turns,
+   * the two would cut each other's connections for ever. A process that died has closed its
+   * connection, and one whose machine died is silent.
+   */
+  #duplicate(remote: Hello): Refusal | undefined {
+    const known = this.#members.get(remote.memberId);
+    if (known === undefined || known.instance === remote.instance || known.silentTicks > 0) return undefined;
+    const message = `another process runs as member ${remote.name}, connected from ${hostOf(known.socket)}: of two with copies of one data folder only one may run, stop the other`;
+    return { reason: "duplicate", message };
   }
 
   #admit(socket: FramedSocket, session: Session): void {
@@ -147,7 +161,8 @@ export class Acceptor {
 
   #serveMember(socket: FramedSocket, session: Session): void {
     const member = session.remote.memberId;
-    const incoming: Incoming = { socket, member, received: socket.received, silentTicks: 0 };
+    const { instance } = session.remote;
+    const incoming: Incoming = { socket, member, instance, received: socket.received, silentTicks: 0 };
     const former = this.#members.get(member);
     this.#members.set(member, incoming);
     former?.socket.close("the member connected anew");

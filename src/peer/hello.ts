@@ -18,6 +18,8 @@ export const refusalReasons = [
   "cluster",
   "member",
   "removed",
+  /** Another process runs with the dialler's identity. */
+  "duplicate",
   "self",
   "not-ready",
   "busy",

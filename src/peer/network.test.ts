@@ -55,6 +55,29 @@ function frame(content: Uint8Array): Uint8Array {
 }
 
 describe("the peer network", () => {
+  test("refuses a second process with a member's identity, and lets it in when the first is gone", async () => {
+    const limits = { reconnectMsMin: 5, reconnectMsMax: 40 };
+    const [a, original, copy] = [
+      await startMember(1, { limits }),
+      await startMember(2, { limits }),
+      await startMember(2, { limits }),
+    ];
+    await using([a, original, copy], async () => {
+      introduce([a, original]);
+      await until(() => original.network.connected(1), "the first is connected");
+      copy.network.setPeers([a.endpoint]);
+      await until(() => copy.refused.length > 2, "the second is refused");
+      assert.equal(copy.refused[0]?.reason, "duplicate");
+      assert.match(
+        copy.refused[0]?.message ?? "",
+        /another process runs as member n2, connected from 127\.0\.0\.1/,
+      );
+      assert.deepEqual(original.disconnected, [], "the first is left alone");
+      await original.network.close();
+      await until(() => copy.network.connected(1), "the first is gone");
+    });
+  });
+
   test("connects again after a member came back, with a delay that grows no further than its limit", async () => {
     const limits = { reconnectMsMin: 5, reconnectMsMax: 40 };
     const [a, b] = [await startMember(1, { limits }), await startMember(2, { limits })];
