@@ -15,14 +15,15 @@ type Fields = Record<string, unknown>;
 type Read = (json: Json) => unknown;
 
 interface FieldReader {
-  readonly name: string;
+  /** In camel case; of a field that is given in both spellings this one counts. */
   readonly jsonName: string;
   readonly read: (json: Json, message: Fields) => void;
 }
 
 interface MessageReader {
   readonly create: () => Fields;
-  readonly fields: FieldReader[];
+  /** By both names. */
+  readonly fields: Map<string, FieldReader>;
 }
 
 const readers = new Map<DescMessage, MessageReader>();
@@ -36,15 +37,14 @@ export function decoderOf<D extends DescMessage>(schema: D): Decode<D> {
 function readerOf(schema: DescMessage): MessageReader {
   const known = readers.get(schema);
   if (known !== undefined) return known;
-  const fields: FieldReader[] = [];
+  const fields = new Map<string, FieldReader>();
   const reader: MessageReader = { create: creatorOf(schema), fields };
   // Known before its fields are: a transaction holds transactions.
   readers.set(schema, reader);
-  // Those of a oneof come last, as they are read last.
-  const plain = schema.fields.filter((field) => field.oneof === undefined);
-  const chosen = schema.fields.filter((field) => field.oneof !== undefined);
-  for (const field of [...plain, ...chosen]) {
-    fields.push({ name: field.name, jsonName: field.jsonName, read: fieldReader(field) });
+  for (const field of schema.fields) {
+    const named = { jsonName: field.jsonName, read: fieldReader(field) };
+    fields.set(field.name, named);
+    fields.set(field.jsonName, named);
   }
   return reader;
 }
@@ -53,9 +53,11 @@ function readMessage(reader: MessageReader, json: Json): Fields {
   const message = reader.create();
   if (json === null) return message;
   if (!isObject(json)) throw misfit(json, "map[string]json.RawMessage");
-  for (const { name, jsonName, read } of reader.fields) {
-    const given = json[jsonName] ?? (jsonName === name ? undefined : json[name]);
-    if (given !== undefined) read(given, message);
+  for (const name of Object.keys(json)) {
+    const field = reader.fields.get(name);
+    const given = json[name];
+    if (field === undefined || given === undefined) continue;
+    if (name === field.jsonName || json[field.jsonName] === undefined) field.read(given, message);
   }
   return message;
 }

@@ -1,7 +1,7 @@
 import { pause } from "../../e2e/wait.ts";
 import { allowed, type Difference, showDifference } from "./differences.ts";
 import { Session } from "./session.ts";
-import type { Step } from "./steps.ts";
+import type { Json, Step } from "./steps.ts";
 import type { FaceName, Target } from "./targets.ts";
 
 /** How long streams may take to tell the same. */
@@ -57,13 +57,27 @@ async function streamsDiffer(left: Session, right: Session): Promise<string | un
   const untilMs = performance.now() + streamsMs;
   for (;;) {
     const [a, b] = [left.streams(), right.streams()];
-    const different = Object.keys(a).find((id) => !same(a[id], b[id]));
+    const different = Object.keys(a).find((id) => !same(a[id], b[id]) && !observedInPart(id, a[id], b[id]));
     if (different === undefined) return undefined;
     if (performance.now() > untilMs) {
       return `stream ${different}:\n    etcd:    ${JSON.stringify(a[different])}\n    coracle: ${JSON.stringify(b[different])}`;
     }
     await pause(10);
   }
+}
+
+/** Who observes an election may miss a leader that is soon followed by another, in etcd and here. */
+function observedInPart(id: string, a: Json | undefined, b: Json | undefined): boolean {
+  if (!id.startsWith("o")) return false;
+  const [few, many] = [controlOf(a), controlOf(b)].sort((x, y) => x.length - y.length);
+  let at = 0;
+  for (const item of many ?? []) if (at < (few?.length ?? 0) && same(few?.[at], item)) at++;
+  return at === few?.length && at > 0;
+}
+
+function controlOf(view: Json | undefined): readonly Json[] {
+  const control = (view as { readonly control?: Json } | undefined)?.control;
+  return Array.isArray(control) ? control : [];
 }
 
 /** Equal whatever the order of fields. */
