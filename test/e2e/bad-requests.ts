@@ -171,6 +171,149 @@ const cases: readonly Case[] = [
   },
 ];
 
+const posted = (path: string, body: string) =>
+  ({ method: "POST", path, headers: json, body: Buffer.from(body) }) as const;
+
+/** Leases, locks, elections, watches: each route once or more. */
+const coordinationCases: readonly Case[] = [
+  { ...posted("/v1/leases", "{}"), what: "a lease without a TTL", status: 400, code: "invalid_argument" },
+  {
+    ...posted("/v1/leases", '{"ttl": 9000000001}'),
+    what: "a TTL too large",
+    status: 400,
+    code: "lease_ttl_too_large",
+  },
+  {
+    ...posted("/v1/leases", '{"ttl": 60, "tll": 1}'),
+    what: "an unknown field of a lease",
+    status: 400,
+    code: "invalid_argument",
+  },
+  { ...posted("/v1/leases", "{"), what: "a lease in broken JSON", status: 400, code: "malformed_body" },
+  {
+    method: "GET",
+    path: "/v1/leases/x",
+    what: "a lease that is no number",
+    status: 400,
+    code: "invalid_argument",
+  },
+  {
+    method: "GET",
+    path: "/v1/leases/77",
+    what: "a lease that does not exist",
+    status: 404,
+    code: "lease_not_found",
+  },
+  {
+    method: "DELETE",
+    path: "/v1/leases/77",
+    what: "the end of a lease that does not exist",
+    status: 404,
+    code: "lease_not_found",
+  },
+  {
+    ...posted("/v1/leases/77/keep-alive", ""),
+    what: "the renewal of a lease that does not exist",
+    status: 404,
+    code: "lease_not_found",
+  },
+  {
+    ...put,
+    path: "/v1/kv/a?lease=77",
+    what: "a put with a lease that does not exist",
+    status: 404,
+    code: "lease_not_found",
+  },
+  { ...posted("/v1/locks/", "{}"), what: "a lock without a name", status: 400, code: "key_empty" },
+  {
+    ...posted("/v1/locks/a", '{"lease": 77}'),
+    what: "a lock on a lease that does not exist",
+    status: 404,
+    code: "lease_not_found",
+  },
+  {
+    ...posted("/v1/locks/a", '{"ttl": 5, "lease": 77}'),
+    what: "a lock on a lease and on a new one",
+    status: 400,
+    code: "invalid_argument",
+  },
+  {
+    ...posted("/v1/locks/a", '{"wait_ms": -1}'),
+    what: "a lock with a wait before now",
+    status: 400,
+    code: "invalid_argument",
+  },
+  {
+    method: "DELETE",
+    path: "/v1/locks/a",
+    what: "the release of nobody's lock",
+    status: 400,
+    code: "invalid_argument",
+  },
+  {
+    method: "GET",
+    path: "/v1/elections/none",
+    what: "an election without a leader",
+    status: 404,
+    code: "not_found",
+  },
+  {
+    ...posted("/v1/elections/a", '{"value": 5}'),
+    what: "a candidate with a number as its value",
+    status: 400,
+    code: "invalid_argument",
+  },
+  {
+    method: "PUT",
+    path: "/v1/elections/a",
+    headers: json,
+    body: Buffer.from('{"lease": 77, "fencing_revision": 3, "value": "x"}'),
+    what: "a proclamation of one that does not lead",
+    status: 412,
+    code: "precondition_failed",
+  },
+  {
+    method: "DELETE",
+    path: "/v1/elections/a?lease=77",
+    what: "a resignation without its revision",
+    status: 400,
+    code: "invalid_argument",
+  },
+  {
+    ...posted("/v1/compact", '{"revision": 99999999}'),
+    what: "a compaction in the future",
+    status: 400,
+    code: "revision_future",
+  },
+  {
+    ...posted("/v1/compact", '{"revision": 0}'),
+    what: "a compaction at nothing",
+    status: 400,
+    code: "invalid_argument",
+  },
+  {
+    method: "GET",
+    path: "/v1/watch?key=a&prefix=b",
+    what: "a watch of two things",
+    status: 400,
+    code: "invalid_argument",
+  },
+  {
+    method: "GET",
+    path: "/v1/watch?revision=x",
+    what: "a watch from no revision",
+    status: 400,
+    code: "invalid_argument",
+  },
+  {
+    method: "GET",
+    path: "/v1/watch?kye=a",
+    what: "a watch with an unknown parameter",
+    status: 400,
+    code: "unknown_parameter",
+  },
+];
+
 /** Sends bytes as they are, closes the sending side, and gives what came back until the end. */
 function sendBytes(endpoint: string, bytes: Buffer): Promise<string> {
   const [host = "", port = ""] = endpoint.split(":");
@@ -188,7 +331,7 @@ function sendBytes(endpoint: string, bytes: Buffer): Promise<string> {
 
 export async function badRequests(report: Report, member: Member): Promise<void> {
   const before = (await member.head()).revision;
-  for (const { what, status, code, ...request } of cases) {
+  for (const { what, status, code, ...request } of [...cases, ...coordinationCases]) {
     const connection = new HttpConnection(member.endpoint);
     try {
       const response = await connection.request(request);
