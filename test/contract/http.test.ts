@@ -270,6 +270,48 @@ for (const [runtime, command] of Object.entries(runtimes)) {
       connection.destroy();
     });
 
+    const holderOf = async (name: string): Promise<unknown> => {
+      const answer = await fetch(server.url(`/v1/locks/${name}`));
+      return ((await answer.json()) as { holder: unknown }).holder;
+    };
+    const isFree = async (name: string): Promise<void> => {
+      const startMs = performance.now();
+      while ((await holderOf(name)) !== null) {
+        assert.ok(performance.now() - startMs < 5000, `the lock ${name} is free again`);
+      }
+    };
+
+    test("a lock held by a connection is released when that breaks off", async () => {
+      const connection = await RawConnection.open(server.port);
+      connection.write(
+        "POST /v1/locks/streamed HTTP/1.1\r\nHost: localhost\r\nAccept: application/x-ndjson\r\nContent-Length: 0\r\n\r\n",
+      );
+      const startMs = performance.now();
+      while ((await holderOf("streamed")) === null)
+        assert.ok(performance.now() - startMs < 5000, "it is held");
+      connection.destroy();
+      await isFree("streamed");
+    });
+
+    test("a place in the queue for a lock is given up when the connection breaks off", async () => {
+      const first = await RawConnection.open(server.port);
+      const held = await first.request("POST", "/v1/locks/queued");
+      const { lease } = JSON.parse(held.body.toString()) as { lease: number };
+      const second = await RawConnection.open(server.port);
+      second.write("POST /v1/locks/queued HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+      const waiting = async (): Promise<number> => {
+        const answer = await fetch(server.url("/v1/kv?prefix=queued/&count_only=true"));
+        return ((await answer.json()) as { count: number }).count;
+      };
+      const startMs = performance.now();
+      while ((await waiting()) !== 2) assert.ok(performance.now() - startMs < 5000, "it waits");
+      second.destroy();
+      while ((await waiting()) !== 1) assert.ok(performance.now() - startMs < 5000, "it waits no longer");
+      await first.request("DELETE", `/v1/locks/queued?lease=${lease}`);
+      await isFree("queued");
+      first.destroy();
+    });
+
     test("a method that HTTP does not know is refused, or the connection closed", async () => {
       for (const method of ["FOO", "get", "PROPFIND", "PATCH", "CONNECT"]) {
         const connection = await RawConnection.open(server.port);
