@@ -21,6 +21,9 @@ const endToEnd: readonly (readonly string[])[] = [
   ["smoke-deno.ts"],
 ];
 
+/** The comparison with etcd; a skipped one has printed why. */
+const compat = ["../compat/differential/main.ts", "--seeds", "1..50", "--rotate"];
+
 /** What also runs on Deno: the interfaces with an implementation a runtime, and the state machine. */
 const denoPaths = ["test/contract", "src/kv"];
 
@@ -58,6 +61,7 @@ const parts: readonly Part[] = [
     name: `e2e:${script[0]?.replace(".ts", "")}`,
     run: () => runScript(script),
   })),
+  { name: "compat", run: () => runScript(compat) },
 ];
 
 let child: ChildProcess | undefined;
