@@ -47,10 +47,16 @@ function releasesOf(random: Random): Pick<Profile, "releases" | "upgraded"> {
 /** Clients that do other things than read and write; in some seeds none, so that those stay simple. */
 function companyOf(random: Random): Pick<Profile, "subscribers" | "leaseHolders" | "lockUsers" | "parts"> {
   return {
-    subscribers: pick(random, [0, 1, 3, 6]),
-    leaseHolders: pick(random, [0, 0, 1, 3]),
-    lockUsers: pick(random, [0, 0, 2, 4]),
+    subscribers: pick(random, [0, 1, 2, 4]),
+    leaseHolders: pick(random, [0, 0, 1, 2]),
+    lockUsers: pick(random, [0, 0, 0, 3]),
     parts: {
+      retention: {
+        ...(chance(random, 0.6) ? { keepAgeMs: pick(random, [500, 3000]) } : {}),
+        keepRevisions: pick(random, [3, 20, 100]),
+        revisionsMax: pick(random, [0, 40]),
+      },
+      fill: pick(random, [0, 0.85, 0.97]),
       leaseCheckpointMs: pick(random, [1000, 3000, 300_000]),
       watchLimits: {
         watchesMax: 1000,
@@ -71,17 +77,20 @@ export function profileOf(seed: number): Profile {
   const random = stream(seed, "profile");
   const heartbeatMs = pick(random, [20, 50, 100]);
   const smallLog = chance(random, 0.75);
+  const networkMs = pick(random, [0.3, 1, 5]);
+  const fsyncMs = pick(random, [0.3, 2, 8]);
+  const hasty = networkMs <= 1 && fsyncMs <= 2 && chance(random, 0.4);
   return {
     seed,
     members: pick(random, [1, 2, 3, 3, 3, 3, 3, 4, 5]),
     spares: pick(random, [0, 1, 1, 2]),
-    clients: 1 + random.below(5),
-    thinkMs: pick(random, [10, 40, 120]),
+    clients: 1 + random.below(4),
+    thinkMs: pick(random, [12, 40, 120, 120]),
     padding: pick(random, [0, 0, 60, 900]),
     // Most are short, so that many can be run; some states take their time.
     faultsUntilMs: chance(random, 0.7) ? between(random, 2000, 5000) : between(random, 5000, 12_000),
-    networkMs: pick(random, [0.3, 1, 5]),
-    fsyncMs: pick(random, [0.3, 2, 8]),
+    networkMs,
+    fsyncMs,
     silenceMs: pick(random, [600, 1500, 3000]),
     snapshotChunkBytes: pick(random, [4, 16, 64]) * 1024,
     minorityStaysDown: chance(random, 0.3),
@@ -94,7 +103,8 @@ export function profileOf(seed: number): Profile {
     },
     node: {
       heartbeatMs,
-      electionMs: heartbeatMs * pick(random, [3, 10, 10, 10]),
+      // A hasty one makes two candidates at a time, and needs a network and a disk that are quick.
+      electionMs: heartbeatMs * (hasty ? 4 : 10),
       requestTimeoutMs: 2500,
       leaderWaitMs: 1200,
       logEntriesMax: smallLog ? pick(random, [8, 20, 60]) : 100_000,

@@ -24,7 +24,7 @@ import { marksOf } from "./workload/commands.ts";
 import { History } from "./workload/history.ts";
 import { LeaseHolder } from "./workload/lease-holder.ts";
 import { LockUser } from "./workload/lock-user.ts";
-import { finalReads, probe, type Weights, weightsOf } from "./workload/plans.ts";
+import { boundedRead, finalReads, probe, type Weights, weightsOf } from "./workload/plans.ts";
 import { Subscriber } from "./workload/subscriber.ts";
 
 /** Within this time after the faults stopped, every healthy member must have carried out a write. */
@@ -110,6 +110,8 @@ class Simulation implements World {
   /** Machines of the minority that stays down to the end. */
   readonly #leftDown = new Set<Host>();
   readonly #removalsAsked = new Set<MemberId>();
+  /** No more faults, and no more that they lead to. */
+  #over = false;
 
   constructor({ seed, faults, print }: RunOptions) {
     this.profile = profileOf(seed);
@@ -151,6 +153,10 @@ class Simulation implements World {
       const process = this.hosts[from.host]?.process;
       if (process !== undefined) this.checks.sent(process, message);
     };
+    this.network.onReceive = (by, message) => {
+      const process = this.hosts[by.host]?.process;
+      if (process !== undefined) this.checks.timers.heard(process, message);
+    };
     this.#localReads = new LocalReads(this.checks.committed, this.history);
     this.#createClients();
     this.#createCompany();
@@ -189,6 +195,18 @@ class Simulation implements World {
     const client = this.#client(`burst ${this.#clients.length}`, 100 + this.#clients.length, 0);
     this.#clients.push(client);
     client.once(via);
+  }
+
+  stateUndone(host: Host): void {
+    this.coverage.add("disk: applied entries undone");
+    if (this.#over) return;
+    for (const delayMs of [1, 30]) {
+      this.scheduler.afterMs(delayMs, () => {
+        const client = this.#client(`undone ${this.#clients.length}`, 100 + this.#clients.length, 0);
+        this.#clients.push(client);
+        client.perform(boundedRead(), host, () => {});
+      });
+    }
   }
 
   removalAsked(id: MemberId): void {
@@ -310,6 +328,7 @@ class Simulation implements World {
     faults.plan(this.#faults);
     this.#until(this.profile.faultsUntilMs);
     this.trace.note("faults-stop");
+    this.#over = true;
     faults.stop();
   }
 

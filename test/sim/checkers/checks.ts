@@ -10,6 +10,7 @@ import type { MemberProcess } from "../members/process.ts";
 import { CommittedLog } from "./committed-log.ts";
 import { LeasePromises } from "./lease-promises.ts";
 import { LockPromises } from "./lock-promises.ts";
+import { NumberRule, TimerRule } from "./member-rules.ts";
 import { RaftPromises } from "./raft-promises.ts";
 import { checkCampaignRule, checkCommitRule } from "./raft-rules.ts";
 
@@ -19,6 +20,8 @@ export class Checks {
   readonly leases: LeasePromises;
   readonly locks: LockPromises;
   readonly #promises: RaftPromises;
+  readonly #numbers = new NumberRule();
+  readonly timers = new TimerRule();
   readonly #coverage: Coverage;
   readonly #trace: Trace;
   readonly #seen = new WeakMap<MemberProcess, RaftStatus>();
@@ -55,6 +58,7 @@ export class Checks {
   observeState(process: MemberProcess, state: StateMachine): void {
     const who = process.host.name;
     this.committed.stands(who, state);
+    this.#observeCompaction(who, state);
     const apply = state.apply.bind(state);
     state.apply = (entries, options) => {
       const last = entries[entries.length - 1];
@@ -65,6 +69,7 @@ export class Checks {
         const outcomes = apply(entries, options);
         this.committed.applied(who, term, entries, outcomes);
         this.committed.stands(who, state);
+        if (entries.some(({ content }) => content.type === "membership")) process.noticeRemoval();
         return outcomes;
       } catch (error) {
         // Nobody learned the results, but what was handed over to be applied is committed.
@@ -74,8 +79,25 @@ export class Checks {
     };
   }
 
+  /** Rows that go change nothing that can be read, and not the hash by which members are compared. */
+  #observeCompaction(who: string, state: StateMachine): void {
+    const slice = state.compactSlice.bind(state);
+    state.compactSlice = (...args) => {
+      const [before, revision] = [state.hash(), state.revision];
+      const done = slice(...args);
+      if (done.removed > 0) this.#coverage.add("compaction: rows removed", done.removed);
+      if (state.hash() === before && state.revision === revision) return done;
+      throw new Violation(
+        "compaction",
+        `a slice of ${who} changed revision ${revision} to ${state.revision}, or the hash`,
+      );
+    };
+  }
+
   sent(process: MemberProcess, message: PeerMessage): void {
     this.#promises.sent(process, message);
+    this.#numbers.sent(process, message);
+    if (message.type === "vote-response") this.timers.restarted(process);
   }
 
   /** After each event that a member worked off. */
@@ -88,6 +110,7 @@ export class Checks {
     checkCommitRule(process, before, now);
     this.#promises.checkCommit(process, before, now);
     checkCampaignRule(process, before, now);
+    if (!process.leaving) this.timers.afterStep(process, before, now);
     this.#cover(process, before, now);
   }
 

@@ -111,6 +111,7 @@ export class CommittedLog {
         if (this.model.knows(command)) this.#coverage.add("client: answered from the remembered answers");
         const expected = this.model.apply(command, term);
         this.#committed(command, expected);
+        if (expected.type === "compact") this.#coverage.add("compaction: committed");
         for (const mark of this.#marksOf(command)) {
           this.logged.add(mark);
           if (expected.type !== "refused") this.effective.add(mark);

@@ -3,8 +3,9 @@ import { Violation } from "../engine/violation.ts";
 
 /** What clients were promised of one lease. */
 interface Promised {
-  /** Until then it lives, whatever happens. */
-  untilUs: number;
+  /** When the last grant or renewal that was answered had been asked for. */
+  calledUs: number;
+  ttlSeconds: number;
   endedUs: number | undefined;
   expired: boolean;
 }
@@ -32,7 +33,8 @@ export class LeasePromises {
         `lease ${id} was renewed ${calledUs - lease.endedUs} us after it had ended`,
       );
     }
-    lease.untilUs = Math.max(lease.untilUs, calledUs + (ttlSeconds * 1e6) / this.#fastestRate());
+    lease.calledUs = Math.max(lease.calledUs, calledUs);
+    lease.ttlSeconds = ttlSeconds;
     this.#checkEnd(id, lease);
   }
 
@@ -46,15 +48,17 @@ export class LeasePromises {
     this.#checkEnd(body.id, lease);
   }
 
-  #checkEnd(id: LeaseId, { untilUs, endedUs, expired }: Promised): void {
-    if (endedUs === undefined || !expired || endedUs >= untilUs) return;
+  #checkEnd(id: LeaseId, { calledUs, ttlSeconds, endedUs, expired }: Promised): void {
+    if (endedUs === undefined || !expired) return;
+    const untilUs = calledUs + (ttlSeconds * 1e6) / this.#fastestRate();
+    if (endedUs >= untilUs) return;
     throw new Violation("lease", `lease ${id} ended ${Math.round(untilUs - endedUs)} us before its time`);
   }
 
   #of(id: LeaseId): Promised {
     let lease = this.#leases.get(id);
     if (lease === undefined) {
-      lease = { untilUs: 0, endedUs: undefined, expired: false };
+      lease = { calledUs: 0, ttlSeconds: 0, endedUs: undefined, expired: false };
       this.#leases.set(id, lease);
     }
     return lease;

@@ -6,13 +6,14 @@ import { Violation } from "../engine/violation.ts";
 import type { Host } from "../members/host.ts";
 import type { MemberProcess } from "../members/process.ts";
 import type { CommittedLog } from "./committed-log.ts";
-import { checkChangeRule } from "./raft-rules.ts";
+import { checkAnnounced, checkChangeRule } from "./raft-rules.ts";
 
 /** What is durable of a member's log, as its disk reported it. */
 interface Durable {
   term: number;
   votedFor: number;
   lastIndex: number;
+  commit: number;
   /** Last indexes of the writes under way; a later cut lowers them. */
   readonly pending: { last: number | undefined }[];
 }
@@ -34,8 +35,8 @@ export class RaftPromises {
   /** Watches what becomes durable in the life of a process. */
   observeLog(process: MemberProcess): void {
     const { log } = process;
-    const { term, votedFor } = log.hardState;
-    const durable: Durable = { term, votedFor, lastIndex: log.lastIndex(), pending: [] };
+    const { term, votedFor, commit } = log.hardState;
+    const durable: Durable = { term, votedFor, commit, lastIndex: log.lastIndex(), pending: [] };
     this.#durable.set(process, durable);
     process.onEnd.push(() => this.#durable.delete(process));
     const write = log.write.bind(log);
@@ -106,6 +107,7 @@ export class RaftPromises {
       case "append":
       case "heartbeat":
         this.#leads(process, message.from, message.term);
+        checkAnnounced(process, message.commit, this.#durable.get(process)?.commit ?? 0);
         return;
       case "append-response":
         if (!message.rejected) this.#acknowledged(process, message.index);
@@ -195,6 +197,7 @@ function note(durable: Durable, { hardState, snapshot }: RaftWrite, last: number
   if (hardState !== undefined) {
     durable.term = hardState.term;
     durable.votedFor = hardState.votedFor;
+    durable.commit = hardState.commit;
   }
   if (snapshot !== undefined) durable.lastIndex = Math.max(durable.lastIndex, snapshot.index);
   if (last !== undefined) durable.lastIndex = last;

@@ -50,6 +50,21 @@ export function checkChangeRule(process: MemberProcess, { entries }: RaftWrite):
   );
 }
 
+/**
+ * A leader tells others of a committed change only when its own disk knows that it is committed: the
+ * one that was removed may end at once, and nobody else would remember. One that goes itself may tell.
+ */
+export function checkAnnounced(process: MemberProcess, told: number, durableCommit: number): void {
+  const { conf, id, term } = process.node.raftStatus();
+  if (told <= durableCommit || !conf.voters.includes(id)) return;
+  const early = changes(process, durableCommit + 1, told).find((entry) => entry.term === term);
+  if (early === undefined) return;
+  throw new Violation(
+    "membership change",
+    `${process.host.name} tells in term ${term} that entry ${early.index} is committed, and its disk knows ${durableCommit}`,
+  );
+}
+
 /** Changes of membership among the entries from `first` to `last`, as far as the log holds them. */
 function changes(process: MemberProcess, first: number, last: number): Entry[] {
   const { log } = process;

@@ -67,8 +67,8 @@ export const networkFaults: Readonly<Record<string, FaultKind>> = {
       const rest = others(world, leader);
       const friend = chance(random, 0.3) && rest.length > 2 ? pick(random, rest) : undefined;
       const group = friend === undefined ? [leader] : [leader, friend];
-      for (let left = 2 + random.below(10); left > 0; left--) {
-        world.scheduler.afterMs(between(random, 0, 800), () => world.burst(leader));
+      for (let left = 4 + random.below(10); left > 0; left--) {
+        world.scheduler.afterMs(between(random, 0, 2500), () => world.burst(leader));
       }
       return cut(
         world,

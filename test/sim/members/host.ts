@@ -177,6 +177,7 @@ export class Host {
     const { process } = this;
     if (process === undefined || !this.active) return;
     process.run(() => {
+      process.leaving = true;
       this.world.trace.note("sigterm", this.number);
       void process.node.stop(1000).then(async () => {
         await process.log.close();

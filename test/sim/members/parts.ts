@@ -1,5 +1,6 @@
 import { present } from "../../../src/base/assert.ts";
 import { Locks } from "../../../src/concurrency/locks.ts";
+import { Compactor, type Retention } from "../../../src/node/compactor.ts";
 import { diskGuard } from "../../../src/node/disk-guard.ts";
 import { Leases } from "../../../src/node/leases.ts";
 import type { NodePartFactory } from "../../../src/node/part.ts";
@@ -8,6 +9,9 @@ import type { WatchLimits } from "../../../src/watch/types.ts";
 import type { MemberProcess } from "./process.ts";
 
 export interface PartOptions {
+  readonly retention: Retention;
+  /** How full the state seems to be, from 0 to 1: then more is compacted. */
+  readonly fill: number;
   readonly watchLimits: WatchLimits;
   readonly leaseCheckpointMs: number;
 }
@@ -22,15 +26,15 @@ export class MemberParts {
   #watches: WatchHub | undefined;
   #leases: Leases | undefined;
 
-  constructor(process: MemberProcess, { watchLimits, leaseCheckpointMs }: PartOptions) {
+  constructor(process: MemberProcess, options: PartOptions) {
     const { trouble } = process.disk;
     const watches: NodePartFactory = ({ state, clock, random }) => {
       const onFatal = (error: unknown): void => process.fatal(error);
-      this.#watches = new WatchHub({ source: state, clock, random, limits: watchLimits, onFatal });
+      this.#watches = new WatchHub({ source: state, clock, random, limits: options.watchLimits, onFatal });
       return this.#watches;
     };
     const leases: NodePartFactory = (node) => {
-      this.#leases = new Leases(node, { checkpointMs: leaseCheckpointMs });
+      this.#leases = new Leases(node, { checkpointMs: options.leaseCheckpointMs });
       return this.#leases;
     };
     const guard = diskGuard({
@@ -43,7 +47,10 @@ export class MemberParts {
       }),
       name: process.host.name,
     });
-    this.factories = [watches, leases, guard];
+    const compactor: NodePartFactory = (node) => {
+      return new Compactor(node, { retention: options.retention, fill: () => options.fill });
+    };
+    this.factories = [watches, leases, compactor, guard];
     const kv = {
       propose: (...args: Parameters<MemberProcess["node"]["propose"]>) => process.node.propose(...args),
       range: (...args: Parameters<MemberProcess["node"]["range"]>) => process.node.range(...args),

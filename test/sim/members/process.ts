@@ -10,6 +10,7 @@ import type { MemberId, SnapshotMeta } from "../../../src/raft/types.ts";
 import { MemoryLogStore } from "../../../src/storage/memory-log.ts";
 import { reconcile } from "../../../src/storage/reconcile.ts";
 import type { WatchHub } from "../../../src/watch/hub.ts";
+import { checkFarewell } from "../checkers/member-rules.ts";
 import type { Disk } from "../disk/disk.ts";
 import { FsyncQueue } from "../disk/fsync-queue.ts";
 import { SimulatedCrash, Violation } from "../engine/violation.ts";
@@ -36,6 +37,10 @@ export class MemberProcess implements NetworkProcess {
   #removed = false;
   alive = true;
   stoppedSinceUs: number | undefined;
+  /** It stops by itself: its node does nothing any more, or soon. */
+  leaving = false;
+  /** When its own log told it that it is removed. */
+  #removedSinceMs: number | undefined;
   /** What waits while the process is stopped. */
   #backlog: (() => void)[] = [];
   /** Called when the process ends, in whatever way. */
@@ -209,7 +214,15 @@ export class MemberProcess implements NetworkProcess {
   }
 
   refusedAsRemoved(by: MemberId): void {
+    this.#removedSinceMs ??= this.host.clock.nowMs();
     this.node.refusedAsRemoved(by);
+  }
+
+  /** What it has applied may tell it that it is removed. */
+  noticeRemoval(): void {
+    if (!this.ready || this.#removedSinceMs !== undefined) return;
+    if (this.node.state.closed || !this.node.state.membership().removed.includes(this.memberId)) return;
+    this.#removedSinceMs = this.host.clock.nowMs();
   }
 
   /** SIGSTOP. */
@@ -223,6 +236,7 @@ export class MemberProcess implements NetworkProcess {
   resume(): void {
     if (!this.alive || this.stoppedSinceUs === undefined) return;
     this.stoppedSinceUs = undefined;
+    this.host.world.checks.timers.restarted(this);
     const backlog = this.#backlog;
     this.#backlog = [];
     for (const action of backlog) this.run(action);
@@ -232,6 +246,8 @@ export class MemberProcess implements NetworkProcess {
   removed(): void {
     if (!this.alive || this.#removed) return;
     this.#removed = true;
+    this.leaving = true;
+    checkFarewell(this, this.#removedSinceMs ?? Number.NEGATIVE_INFINITY);
     this.host.world.coverage.add("membership: member learned of its removal");
     this.host.world.scheduler.after(1, () => {
       this.run(() => {

@@ -30,7 +30,12 @@ export class SimStateStore implements StateStore {
     this.#committedIndex = state.appliedIndex;
     const commit = state.commit.bind(state);
     state.commit = () => {
-      commit();
+      const { appliedIndex } = state;
+      try {
+        commit();
+      } finally {
+        if (state.appliedIndex < appliedIndex) this.#process.host.world.stateUndone(this.#process.host);
+      }
       this.#committedIndex = state.appliedIndex;
     };
     this.#observe(state);

@@ -34,6 +34,8 @@ export interface World {
   mayLoseDisk(): boolean;
   /** One more client does one operation, through this machine. */
   burst(via: Host): void;
+  /** The state of a member went back to its last commit. */
+  stateUndone(host: Host): void;
   /** A removal was asked for, and may take effect now or at any later time. */
   removalAsked(id: MemberId): void;
 }

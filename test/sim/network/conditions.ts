@@ -42,6 +42,10 @@ export class Conditions {
     return this.snapshotBreakage > 0 && chance(this.#random, this.snapshotBreakage);
   }
 
+  snapshotComesTwice(): boolean {
+    return chance(this.#random, 0.1 + this.duplication);
+  }
+
   duplicated(): boolean {
     return this.duplication > 0 && chance(this.#random, this.duplication);
   }

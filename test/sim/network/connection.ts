@@ -74,7 +74,9 @@ export class Connection {
     const { acceptor, dialler } = this;
     acceptor.process.run(() => {
       if (!this.acceptorOpen) return;
-      acceptor.process.events.onMessage(dialler.memberId, decodeMessage(frame, this.version));
+      const message = decodeMessage(frame, this.version);
+      this.#network.onReceive(acceptor, message);
+      acceptor.process.events.onMessage(dialler.memberId, message);
     });
   }
 

@@ -19,6 +19,7 @@ export class Network {
   readonly snapshotChunkBytes: number;
   /** Looks at every message as it is sent. */
   onSend: (from: SimTransport, message: PeerMessage) => void = () => {};
+  onReceive: (by: SimTransport, message: PeerMessage) => void = () => {};
   readonly #listening = new Map<string, SimTransport>();
   readonly #silenceMs: number;
 

@@ -140,7 +140,23 @@ export class SnapshotTransfer {
     disk.received = { index: file.meta.index, term: file.meta.term, image };
     if (this.#partitioned) this.#network.coverage.add("snapshot: arrived during a partition");
     receiver.process.run(() => receiver.process.snapshotReceived(origin.from, origin.term, file.meta));
+    this.#announceAgain(receiver, image);
     this.#later(() => this.#verdict(receiver));
+  }
+
+  /** A sender that did not hear of the success sends the same once more, and it may come late. */
+  #announceAgain(receiver: SimTransport, image: Uint8Array): void {
+    const { conditions, scheduler, coverage } = this.#network;
+    if (!conditions.snapshotComesTwice()) return;
+    const { file, origin } = this.#request;
+    const { index, term } = file.meta;
+    scheduler.afterMs(conditions.latencyMs() * 40, () => {
+      const { disk } = receiver.process;
+      if (!receiver.open || disk.received !== undefined) return;
+      coverage.add("snapshot: came a second time");
+      disk.received = { index, term, image };
+      receiver.process.run(() => receiver.process.snapshotReceived(origin.from, origin.term, file.meta));
+    });
   }
 
   #verdict(receiver: SimTransport): void {

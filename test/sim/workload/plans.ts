@@ -183,6 +183,11 @@ export function finalReads(): Plan[] {
   return [...gets, { kind: "final list", ...reading(groupPrefix, { op: "list" }, "linearizable") }];
 }
 
+/** A read that may be a little old, and no older. */
+export function boundedRead(): Plan {
+  return { kind: "bounded read after a rollback", ...reading(groupPrefix, { op: "list" }, "bounded") };
+}
+
 /** A write that shows whether the cluster makes progress. */
 export function probe(mark: string, key: string): Plan {
   return { kind: "probe", ...writing(key, steps([{ op: "put", key, value: mark }]), true) };
