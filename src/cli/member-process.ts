@@ -18,6 +18,7 @@ import { createCompactorMetrics } from "../node/compactor-metrics.ts";
 import { diskGuard } from "../node/disk-guard.ts";
 import { createNodeMetrics, latencyHistogram } from "../node/metrics.ts";
 import { Node } from "../node/node.ts";
+import { stateComparison } from "../node/state-comparison.ts";
 import { PeerNetwork } from "../peer/network.ts";
 import type { SnapshotTarget } from "../peer/snapshot-receiver.ts";
 import { type HttpServer, serveHttp } from "../runtime/http.ts";
@@ -54,6 +55,8 @@ const grpcOverheadBytes = 512 * 1024;
 
 /** How soon a change of addresses is told again when that did not succeed. */
 const tellAgainMs = 1000;
+/** How often the leader compares what all members made of the log. */
+const compareStatesMs = 10 * 60_000;
 
 interface OpenData {
   readonly identity: Identity;
@@ -288,6 +291,10 @@ export class MemberProcess {
           quotaBytes,
           diskSpace: () => diskSpace(this.#config.dataDir),
           name: identity.name,
+        }),
+        stateComparison({
+          everyMs: compareStatesMs,
+          condemn: (reason) => this.#onEnd({ kind: "failed", error: files.condemn(reason) }),
         }),
         (node) =>
           new Compactor(node, {

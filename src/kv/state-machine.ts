@@ -5,6 +5,7 @@ import { AnswerBudget } from "./answer-budget.ts";
 import { type Change, ChangeReader } from "./changes.ts";
 import { Compaction, type CompactionSlice } from "./compaction.ts";
 import { Executor } from "./executor.ts";
+import { HashHistory } from "./hash-history.ts";
 import { IdempotencyTable } from "./idempotency.ts";
 import { KeyStore } from "./key-store.ts";
 import { type LeaseReader, LeaseTable } from "./lease-table.ts";
@@ -70,6 +71,8 @@ export class StateMachine {
   readonly #beginRead: SqliteStatement;
   readonly #endRead: SqliteStatement;
   readonly #commit: SqliteStatement;
+  /** Of the states at agreed indexes, since this machine was opened. */
+  readonly hashes = new HashHistory();
   #closed = false;
   /** What a rollback leads back to, while a transaction is open. */
   #before: { readonly state: State; readonly membership: Membership } | undefined;
@@ -211,6 +214,7 @@ export class StateMachine {
     const state = this.#state;
     assert(index === state.appliedIndex + 1, `entry ${index} applied after entry ${state.appliedIndex}`);
     assert(term >= state.appliedTerm, `entry of term ${term} applied after one of term ${state.appliedTerm}`);
+    this.hashes.note(state.appliedIndex, () => state.hash());
     state.appliedIndex = index;
     state.appliedTerm = term;
     switch (content.type) {

@@ -9,6 +9,7 @@ export const fileNames = {
   state: "state.db",
   stateMark: "state.mark",
   stateSums: "state.sums",
+  stateCondemned: "state.condemned",
   stateInstall: "state.install",
   snapshots: "snapshots",
 } as const;

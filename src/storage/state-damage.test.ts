@@ -180,3 +180,12 @@ describe("the sums of pages", () => {
     assert.deepEqual(changedIn(life.dir), []);
   });
 });
+
+test("a state that was condemned is not opened again", async () => {
+  const life = new Life("condemned", seededRandom(1));
+  life.write(10);
+  const error = life.files.condemn("it differs.");
+  assert.match(error.message, /state\.db must not be used any more: it differs\. Delete .*--join/);
+  await life.close();
+  assert.throws(() => new StateFiles(life.dir), { code: "storage_damaged", message: error.message });
+});

@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { clearInterval, setInterval } from "node:timers";
@@ -69,6 +78,7 @@ export class StateFiles {
    * @throws CoracleError `storage_damaged` when state.db lost what was stored; nothing is changed.
    */
   constructor(dir: string, options: StateFilesOptions = {}) {
+    checkCondemned(dir);
     this.#dir = dir;
     this.#snapshots = join(dir, fileNames.snapshots);
     mkdirSync(this.#snapshots, { recursive: true, mode: 0o700 });
@@ -156,6 +166,14 @@ export class StateFiles {
         page,
       },
     );
+  }
+
+  /** The state must not be used again, not after a restart either. Gives the error with which to end. */
+  condemn(reason: string): CoracleError {
+    const path = join(this.#dir, fileNames.stateCondemned);
+    writeFileSync(path, `${reason}\n`, { mode: 0o600 });
+    syncFolder(this.#dir);
+    return condemned(this.#dir, reason);
   }
 
   /**
@@ -261,4 +279,20 @@ export class StateFiles {
       log.warn("Closing the state worker failed: {reason}", { reason: messageOf(error) });
     }
   }
+}
+
+/** @throws CoracleError `storage_damaged` when an earlier run found that this state is not the cluster's. */
+function checkCondemned(dir: string): void {
+  const path = join(dir, fileNames.stateCondemned);
+  if (!existsSync(path)) return;
+  throw condemned(dir, readFileSync(path, "utf8").trim());
+}
+
+function condemned(dir: string, reason: string): CoracleError {
+  const path = join(dir, fileNames.state);
+  return new CoracleError(
+    "storage_damaged",
+    `${path} must not be used any more: ${reason} Delete the folder ${dir} and start this member with --join, so that it gets the data from the others.`,
+    { file: path },
+  );
 }
