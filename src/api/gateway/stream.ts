@@ -1,4 +1,5 @@
 import { utf8 } from "../../base/bytes.ts";
+import { systemClock } from "../../base/clock.ts";
 import { serverStopped, streamError, told } from "./errors.ts";
 import type { GatewayContext } from "./request.ts";
 
@@ -50,6 +51,8 @@ export async function streamResponse<M>(
           waiting = undefined;
           return;
         }
+        // What is given in one turn may leave in one chunk.
+        await new Promise<void>((resolve) => systemClock.endOfTurn(resolve));
         const { text, last } = await next();
         if (context.gone.signal.aborted) return;
         if (text !== "") controller.enqueue(utf8(text));
