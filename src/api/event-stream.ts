@@ -15,9 +15,12 @@ export interface StreamEvent {
   readonly document: Document;
 }
 
-/** A silent stream of events says so often that it is alive: proxies close what is silent for long. */
+/** A silent stream says so often that it is alive: proxies close what is silent for long. */
 const beatMs = 15_000;
-const beat = utf8(":\n\n");
+const beats: Readonly<Record<StreamForm, Uint8Array>> = {
+  sse: utf8(":\n\n"),
+  ndjson: utf8('{"type":"alive"}\n'),
+};
 
 /** The bytes of one event. */
 export function encodeEvent(form: StreamForm, { type, id, document }: StreamEvent): Uint8Array {
@@ -52,10 +55,9 @@ export function streamResponse(
   let timer: ReturnType<typeof setInterval> | undefined;
   const body = new ReadableStream<Uint8Array>({
     start(controller) {
-      if (form === "ndjson") return;
       timer = setInterval(() => {
         // A client that does not read gets nothing more.
-        if ((controller.desiredSize ?? 0) > 0) controller.enqueue(beat);
+        if ((controller.desiredSize ?? 0) > 0) controller.enqueue(beats[form]);
       }, beatMs);
     },
     async pull(controller) {

@@ -13,6 +13,9 @@ interface ElectFlags extends ClaimFlags {
   readonly listen?: boolean;
 }
 
+/** A member that has nothing to tell says so this often; three times as long is silence. */
+const aliveMs = 15_000;
+
 const leaderSchema = v.object({
   revision: v.number(),
   leader: v.object({
@@ -83,8 +86,7 @@ async function listen(io: Io, path: string, flags: ElectFlags): Promise<void> {
   const client = options.clientOf(flags, io);
   await followStream(io, client, {
     path: () => path,
-    // A silent election is told of by nothing: the connection may be quiet for long.
-    idleMsMax: Number.POSITIVE_INFINITY,
+    idleMsMax: 3 * aliveMs,
     onLine: async (line) => {
       if (line.type !== "leader") return "go-on";
       const { revision, leader } = v.parse(leaderSchema, line);
