@@ -83,6 +83,7 @@ function landingText(version: string, memberName: string): string {
   /v1/kv/{key}      PUT, GET, DELETE a value
   /v1/kv?prefix=    list keys
   /v1/txn           POST a transaction
+  /v1/watch         what changes, as it happens
   /v1/leases        keys that end with their owner
   /v1/locks/{name}  POST to acquire, DELETE to release
   /v1/elections/{name}  POST to campaign, GET the leader

@@ -238,7 +238,7 @@ function checkContents(bench: Bench, model: Model): void {
       for (const change of changes) {
         assert.ok(change.revision >= next);
         next = change.revision + 1;
-        for (const { seq: _, ...row } of change.rows) seen.push(row);
+        for (const { seq: _, prev: __, ...row } of change.rows) seen.push(row);
       }
     }
     assert.deepEqual(

@@ -24,6 +24,8 @@ export interface PastRow extends Pick<KeyRow, "key" | "seq" | "keyCrc"> {}
 /** A row of `revision`. `version` 0 is a tombstone: the key was deleted. */
 export interface RevisionRow extends KeyValue {
   readonly seq: number;
+  /** The row of the same key before this one, 0 for none. It may have been removed. */
+  readonly prev: number;
 }
 
 /** A row of `revision` without its key and value. */
@@ -152,8 +154,10 @@ export function parseJoined(row: SqlValue[]): KeyValue {
 
 export function parseRevisionRow(seq: number, row: SqlValue[]): RevisionRow {
   const key = row[9] as Uint8Array;
-  const keyValue = parseValue({ key, seq, keyCrc: keyChecksum(key) }, row);
-  return { ...keyValue, seq };
+  const value = row[8] as Uint8Array;
+  const { createRevision, modRevision, version, lease, prev, valueCrc } = parseLinkRow(seq, row, 0);
+  if (addBytes(value, keyChecksum(key)) !== valueCrc) throw wrongValue(seq);
+  return { key, value, createRevision, modRevision, version, lease, seq, prev };
 }
 
 function wrongValue(seq: number): Error {

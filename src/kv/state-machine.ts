@@ -3,6 +3,7 @@ import type { MemberChange } from "../base/members.ts";
 import type { SqliteDatabase, SqliteStatement } from "../base/sqlite.ts";
 import { AnswerBudget } from "./answer-budget.ts";
 import { type Change, ChangeReader } from "./changes.ts";
+import { keyChecksum } from "./checksum.ts";
 import { Compaction, type CompactionSlice } from "./compaction.ts";
 import { Executor } from "./executor.ts";
 import { HashHistory } from "./hash-history.ts";
@@ -11,6 +12,7 @@ import { KeyStore } from "./key-store.ts";
 import { type LeaseReader, LeaseTable } from "./lease-table.ts";
 import { MemberTable } from "./member-table.ts";
 import { readRange, unreadable } from "./range.ts";
+import type { RevisionRow } from "./rows.ts";
 import { asDamage, createSchema, openSchema } from "./schema.ts";
 import { State, StateTable } from "./state.ts";
 import type {
@@ -273,14 +275,10 @@ export class StateMachine {
    * The key as it was before a change that `changes` told; nothing when it did not exist, or when the
    * revision before is compacted.
    */
-  before({
-    key,
-    modRevision,
-    version,
-  }: Pick<KeyValue, "key" | "modRevision" | "version">): KeyValue | undefined {
-    const revision = modRevision - 1;
-    if (version === 1 || revision < Math.max(this.#state.compactRevision, 1)) return undefined;
-    return this.range({ type: "range", key, revision, limit: 0 }).keys[0];
+  before({ key, modRevision, version, prev }: RevisionRow): KeyValue | undefined {
+    if (version === 1 || modRevision - 1 < Math.max(this.#state.compactRevision, 1)) return undefined;
+    const past = { key, seq: prev, keyCrc: keyChecksum(key) };
+    return this.#reading(() => this.#store.pastKeyValue(past));
   }
 
   /** Whether `compactSlice` has something to do. */

@@ -1,4 +1,5 @@
 import type { Change } from "../kv/changes.ts";
+import type { RevisionRow } from "../kv/rows.ts";
 import type { KeyValue } from "../kv/types.ts";
 
 /** What the hub needs of a state machine. */
@@ -15,7 +16,7 @@ export interface WatchSource {
     options: { readonly bytesMax: number; readonly standing: boolean },
   ): readonly Change[];
   /** See `StateMachine.before`. */
-  before(row: Pick<KeyValue, "key" | "modRevision" | "version">): KeyValue | undefined;
+  before(row: RevisionRow): KeyValue | undefined;
 }
 
 /** Limits of the hub, by name. */
