@@ -20,7 +20,7 @@ export interface SqliteDatabase {
   close(): void;
 }
 
-/** Extended result codes of SQLite (sqlite.org/rescode.html): on Bun `errno`, on Deno `errcode`. */
+/** Extended result codes of SQLite (sqlite.org/rescode.html), as Bun tells them. Deno tells the text alone. */
 const codes = {
   full: 13,
   /** The shared memory of the write-ahead log could not grow: nothing but a full disk does that. */
@@ -32,7 +32,7 @@ const codes = {
  * tried again as it was: the error comes from a write, before the fsync that would have made it last.
  */
 export function isDiskFull(error: unknown): boolean {
-  const { code, errno, errcode } = (error ?? {}) as { code?: unknown; errno?: unknown; errcode?: unknown };
-  const number = errno ?? errcode;
-  return code === "SQLITE_FULL" || number === codes.full || number === codes.shmSize;
+  const { code, errno, message } = (error ?? {}) as { code?: unknown; errno?: unknown; message?: unknown };
+  if (code === "SQLITE_FULL" || errno === codes.full || errno === codes.shmSize) return true;
+  return message === "database or disk is full";
 }
