@@ -16,6 +16,7 @@ import type { StateMachine } from "../kv/state-machine.ts";
 import { Compactor, type Retention } from "../node/compactor.ts";
 import { createCompactorMetrics } from "../node/compactor-metrics.ts";
 import { diskGuard } from "../node/disk-guard.ts";
+import { registerDiskMetrics } from "../node/disk-metrics.ts";
 import { createNodeMetrics, latencyHistogram } from "../node/metrics.ts";
 import { Node } from "../node/node.ts";
 import { stateComparison } from "../node/state-comparison.ts";
@@ -291,6 +292,7 @@ export class MemberProcess {
           quotaBytes,
           diskSpace: () => diskSpace(this.#config.dataDir),
           name: identity.name,
+          metrics: (figuresOfDisk) => registerDiskMetrics(this.#registry, figuresOfDisk),
         }),
         stateComparison({
           everyMs: compareStatesMs,

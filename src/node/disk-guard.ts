@@ -4,6 +4,7 @@ import { messageOf } from "../base/errors.ts";
 import type { DiskSpace } from "../storage/disk-space.ts";
 import type { LogStore } from "../storage/types.ts";
 import { parsePeerBody } from "./admin.ts";
+import type { DiskFigures } from "./disk-metrics.ts";
 import { type DiskReport, HandOver } from "./hand-over.ts";
 import type { Blocked, NodeAccess, NodePart, NodePartFactory } from "./part.ts";
 import type { StateStore } from "./state-store.ts";
@@ -29,6 +30,8 @@ export interface DiskGuardOptions {
   readonly quotaBytes: number;
   readonly diskSpace: () => Promise<DiskSpace>;
   readonly name: string;
+  /** Where the figures of the disk can be read from. */
+  readonly metrics?: (figures: () => DiskFigures) => void;
 }
 
 /**
@@ -63,6 +66,7 @@ class DiskGuard implements NodePart {
     });
     this.requests = new Map([["disk", async () => this.report()]]);
     this.#measure();
+    options.metrics?.(() => this.#figures());
   }
 
   leading(term: number | undefined): void {
@@ -112,6 +116,16 @@ class DiskGuard implements NodePart {
   #compactedToTheNewest(): boolean {
     const state = this.#node.state();
     return state.compactRevision === state.revision && !state.compactionPending;
+  }
+
+  #figures(): DiskFigures {
+    this.#measure();
+    return {
+      usedBytes: this.#usedBytes,
+      quotaBytes: this.#options.quotaBytes,
+      freeBytes: this.#space?.freeBytes,
+      full: this.report().full,
+    };
   }
 
   #measure(): void {
