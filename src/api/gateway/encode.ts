@@ -109,12 +109,24 @@ function valueText(field: DescField): Text {
       return (value) => (value === "" ? undefined : JSON.stringify(value));
     case ScalarType.INT64:
     case ScalarType.UINT64:
-      return (value) => (value === 0n ? undefined : `"${value as bigint}"`);
+      return integerText();
     case ScalarType.BOOL:
       return (value) => (value === true ? "true" : undefined);
     default:
       return (value) => (value === 0 ? undefined : String(value));
   }
+}
+
+/** The ids and the term in an answer's header are mostly those of the answer before. */
+function integerText(): Text {
+  let last: unknown;
+  let text: string | undefined;
+  return (value) => {
+    if (value === last) return text;
+    last = value;
+    text = value === 0n ? undefined : `"${value as bigint}"`;
+    return text;
+  };
 }
 
 function enumText(desc: DescEnum, number: number): string {

@@ -18,13 +18,18 @@ export class GatewayContext implements EtcdContext {
   readonly face = "gateway";
   readonly #request: Request;
   readonly #stopping: AbortSignal;
-  /** Aborted by the answer's stream when its reader is gone. */
-  readonly gone = new AbortController();
+  #gone: AbortController | undefined;
   #signal: AbortSignal | undefined;
 
   constructor(c: Context, stopping: AbortSignal) {
     this.#request = c.req.raw;
     this.#stopping = stopping;
+  }
+
+  /** To be aborted by the answer's stream when its reader is gone. Few requests have a stream. */
+  get gone(): AbortController {
+    this.#gone ??= new AbortController();
+    return this.#gone;
   }
 
   /** Most requests never look at it. */
