@@ -4,11 +4,24 @@ import { AuthorityMender } from "./authority.ts";
 
 /** Bytes that wait on either side before the other one is held up. */
 const waitingBytesMax = 256 * 1024;
+const blockBytes = 32 * 1024;
+/** How long a connection that is over may take to bring its last bytes to the client. */
+const lingerMs = 5_000;
 
-/** A client's connection as `node:http2` reads it: with what it would not take mended on the way. */
+/**
+ * A client's connection as `node:http2` reads and writes it. What it would not take is mended on the way
+ * in. On the way out the frames of one turn are gathered: an answer is three of them, and each would be
+ * a system call of its own.
+ */
 export class MendedSocket extends Duplex {
   readonly #socket: Socket;
   readonly #mender = new AuthorityMender();
+  #block = Buffer.allocUnsafe(blockBytes);
+  #used = 0;
+  #flushPlanned = false;
+  /** The client does not take what is sent; until it does, nothing more is taken from http2. */
+  #held = false;
+  #onTaken: (() => void) | undefined;
 
   constructor(socket: Socket) {
     super({ highWaterMark: waitingBytesMax });
@@ -43,17 +56,60 @@ export class MendedSocket extends Duplex {
     this.#socket.resume();
   }
 
-  override _write(chunk: Buffer, _encoding: string, done: (error?: Error) => void): void {
-    if (this.#socket.write(chunk)) done();
-    else this.#socket.once("drain", done);
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    // Copied: whoever wrote it may use the memory again after `done`.
+    if (this.#used + chunk.length > this.#block.length) this.#grow(this.#used + chunk.length);
+    this.#block.set(chunk, this.#used);
+    this.#used += chunk.length;
+    if (!this.#flushPlanned) {
+      this.#flushPlanned = true;
+      setImmediate(() => this.#flush());
+    }
+    if (this.#used < waitingBytesMax && !this.#held) done();
+    else this.#onTaken = done;
+  }
+
+  #grow(bytes: number): void {
+    const larger = Buffer.allocUnsafe(Math.max(bytes, 2 * this.#block.length));
+    larger.set(this.#block.subarray(0, this.#used));
+    this.#block = larger;
+  }
+
+  #flush(): void {
+    this.#flushPlanned = false;
+    if (this.#used > 0 && !this.#socket.destroyed) {
+      const taken = this.#socket.write(this.#block.subarray(0, this.#used));
+      this.#block = Buffer.allocUnsafe(blockBytes);
+      if (!taken && !this.#held) {
+        this.#held = true;
+        this.#socket.once("drain", () => {
+          this.#held = false;
+          this.#taken();
+        });
+      }
+    }
+    this.#used = 0;
+    if (!this.#held) this.#taken();
+  }
+
+  #taken(): void {
+    const done = this.#onTaken;
+    this.#onTaken = undefined;
+    done?.();
   }
 
   override _final(done: () => void): void {
+    this.#flush();
     this.#socket.end(done);
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.#socket.destroy();
+    if (error === null && !this.#socket.destroyed) {
+      this.#flush();
+      const cut = setTimeout(() => this.#socket.destroy(), lingerMs);
+      this.#socket.once("close", () => clearTimeout(cut));
+      this.#socket.end(() => this.#socket.destroy());
+    } else this.#socket.destroy();
     done(error);
   }
 
