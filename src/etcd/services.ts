@@ -1,3 +1,4 @@
+import type { DescService } from "@bufbuild/protobuf";
 import type { Service } from "../api/service.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
 import { Elections } from "../concurrency/elections.ts";
@@ -6,12 +7,20 @@ import type { ElectionService, LockService } from "../concurrency/types.ts";
 import { authHandlers } from "./auth.ts";
 import { clusterHandlers } from "./cluster.ts";
 import { electionHandlers } from "./election.ts";
+import { Auth } from "./gen/auth_pb.ts";
+import { Cluster } from "./gen/cluster_pb.ts";
+import { Election } from "./gen/election_pb.ts";
+import { KV } from "./gen/kv_pb.ts";
+import { Lease } from "./gen/lease_pb.ts";
+import { Lock } from "./gen/lock_pb.ts";
+import { Maintenance } from "./gen/maintenance_pb.ts";
+import { Watch } from "./gen/watch_pb.ts";
 import { kvHandlers } from "./kv.ts";
 import { leaseHandlers } from "./lease.ts";
 import { lockHandlers } from "./lock.ts";
 import { maintenanceHandlers } from "./maintenance.ts";
 import { etcdErrorOf, recipeErrorOf, refusal } from "./refusals.ts";
-import type { EtcdContext, EtcdServices } from "./types.ts";
+import type { EtcdContext, EtcdServices, HandlersOf } from "./types.ts";
 import { watchHandlers } from "./watch.ts";
 
 /** How often an idle watch that asked for it is told its progress; etcd's. */
@@ -31,43 +40,38 @@ export function createEtcdServices(service: Service, options: EtcdServicesOption
   const concurrency = { kv, leases, watches, clock };
   const locks = options.locks ?? new Locks(concurrency);
   const elections = options.elections ?? new Elections(concurrency);
-  const inEtcdWords = <H extends object>(handlers: H): H => translated(handlers, service, etcdErrorOf);
-  const asRecipe = <H extends object>(handlers: H): H => translated(handlers, service, recipeErrorOf);
+  const inEtcdWords = <S extends DescService>(schema: S, handlers: HandlersOf<S>): HandlersOf<S> =>
+    translated(schema, handlers, service, etcdErrorOf);
+  const asRecipe = <S extends DescService>(schema: S, handlers: HandlersOf<S>): HandlersOf<S> =>
+    translated(schema, handlers, service, recipeErrorOf);
   return {
-    kv: inEtcdWords(kvHandlers(service)),
-    watch: inEtcdWords(watchHandlers(service, clock, progressMs)),
-    lease: inEtcdWords(leaseHandlers(service)),
-    cluster: inEtcdWords(clusterHandlers(service)),
-    maintenance: inEtcdWords(maintenanceHandlers(service)),
-    auth: inEtcdWords(authHandlers(service)),
-    lock: asRecipe(lockHandlers(service, locks)),
-    election: asRecipe(electionHandlers(service, elections)),
+    kv: inEtcdWords(KV, kvHandlers(service)),
+    watch: inEtcdWords(Watch, watchHandlers(service, clock, progressMs)),
+    lease: inEtcdWords(Lease, leaseHandlers(service)),
+    cluster: inEtcdWords(Cluster, clusterHandlers(service)),
+    maintenance: inEtcdWords(Maintenance, maintenanceHandlers(service)),
+    auth: inEtcdWords(Auth, authHandlers(service)),
+    lock: asRecipe(Lock, lockHandlers(service, locks)),
+    election: asRecipe(Election, electionHandlers(service, elections)),
   };
 }
 
-type AnyHandler = (request: unknown, context: EtcdContext) => Promise<unknown> | AsyncIterable<unknown>;
+type Unary = (request: unknown, context: EtcdContext) => Promise<unknown>;
+type Stream = (request: unknown, context: EtcdContext) => AsyncIterable<unknown>;
 
 /** The same handlers, which throw etcd's errors, and refuse what needs a leader while there is none. */
-function translated<H extends object>(
-  handlers: H,
+function translated<S extends DescService>(
+  schema: S,
+  handlers: HandlersOf<S>,
   { cluster }: Service,
   errorOf: (thrown: unknown) => unknown,
-): H {
-  const leaderMissing = ({ requireLeader }: EtcdContext): boolean =>
-    requireLeader && cluster.head().leaderId === 0;
-  const translate = (handler: AnyHandler): AnyHandler => {
-    if (isStream(handler)) {
-      return async function* (request, context) {
-        if (leaderMissing(context)) throw refusal("noLeader");
-        try {
-          yield* handler(request, context);
-        } catch (error) {
-          throw errorOf(error);
-        }
-      };
-    }
+): HandlersOf<S> {
+  const checkLeader = ({ requireLeader }: EtcdContext): void => {
+    if (requireLeader && cluster.head().leaderId === 0) throw refusal("noLeader");
+  };
+  const unary = (handler: Unary): Unary => {
     return async (request, context) => {
-      if (leaderMissing(context)) throw refusal("noLeader");
+      checkLeader(context);
       try {
         return await handler(request, context);
       } catch (error) {
@@ -75,15 +79,20 @@ function translated<H extends object>(
       }
     };
   };
-  const entries = Object.entries(handlers).map(([name, handler]) => [name, translate(handler)] as const);
-  // The same names with functions of the same types: `fromEntries` cannot tell.
-  return Object.fromEntries(entries) as H;
-}
-
-const streamPrototype = Object.getPrototypeOf(async function* () {});
-
-function isStream(
-  handler: AnyHandler,
-): handler is (request: unknown, context: EtcdContext) => AsyncIterable<unknown> {
-  return Object.getPrototypeOf(handler) === streamPrototype;
+  const stream = (handler: Stream): Stream => {
+    return async function* (request, context) {
+      checkLeader(context);
+      try {
+        yield* handler(request, context);
+      } catch (error) {
+        throw errorOf(error);
+      }
+    };
+  };
+  const entries = schema.methods.map(({ localName, methodKind }) => {
+    const handler: unknown = Reflect.get(handlers, localName);
+    return [localName, methodKind === "unary" ? unary(handler as Unary) : stream(handler as Stream)] as const;
+  });
+  // The same names with functions of the same kinds: `fromEntries` cannot tell.
+  return Object.fromEntries(entries) as HandlersOf<S>;
 }
