@@ -75,7 +75,7 @@ function companyOf(random: Random): Pick<Profile, "subscribers" | "leaseHolders"
 
 export function profileOf(seed: number): Profile {
   const random = stream(seed, "profile");
-  const heartbeatMs = pick(random, [20, 50, 100]);
+  const heartbeatMs = pick(random, [20, 50, 100, 100]);
   const smallLog = chance(random, 0.75);
   const networkMs = pick(random, [0.3, 1, 5]);
   const fsyncMs = pick(random, [0.3, 2, 8]);
@@ -85,7 +85,7 @@ export function profileOf(seed: number): Profile {
     members: pick(random, [1, 2, 3, 3, 3, 3, 3, 4, 5]),
     spares: pick(random, [0, 1, 1, 2]),
     clients: 1 + random.below(4),
-    thinkMs: pick(random, [12, 40, 120, 120]),
+    thinkMs: pick(random, [15, 50, 120, 200]),
     padding: pick(random, [0, 0, 60, 900]),
     // Most are short, so that many can be run; some states take their time.
     faultsUntilMs: chance(random, 0.7) ? between(random, 2000, 5000) : between(random, 5000, 12_000),

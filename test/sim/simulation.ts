@@ -1,4 +1,5 @@
 import type { MemberRecord } from "../../src/base/members.ts";
+import type { Membership } from "../../src/kv/types.ts";
 import { raftLimits } from "../../src/raft/options.ts";
 import type { MemberId } from "../../src/raft/types.ts";
 import { Checks } from "./checkers/checks.ts";
@@ -14,6 +15,7 @@ import { Trace } from "./engine/trace.ts";
 import { takeViolation, Violation } from "./engine/violation.ts";
 import { FaultRunner, planFaults } from "./faults/schedule.ts";
 import type { Fault } from "./faults/types.ts";
+import { FirstImages } from "./members/first-image.ts";
 import { Host } from "./members/host.ts";
 import type { World } from "./members/world.ts";
 import { Conditions } from "./network/conditions.ts";
@@ -106,6 +108,7 @@ class Simulation implements World {
   readonly #holders: (LeaseHolder | LockUser)[] = [];
   readonly #localReads: LocalReads;
   readonly #ids;
+  readonly #images = new FirstImages();
   readonly #weights: Weights;
   /** Machines of the minority that stays down to the end. */
   readonly #leftDown = new Set<Host>();
@@ -172,6 +175,10 @@ class Simulation implements World {
 
   get releases() {
     return this.profile.releases;
+  }
+
+  firstImage(membership: Membership, index: number, term: number): Uint8Array {
+    return this.#images.of(membership, index, term);
   }
 
   newId(): MemberId {
@@ -273,9 +280,10 @@ class Simulation implements World {
         };
       })
       .sort((a, b) => a.id - b.id);
+    const membership = { clusterId: 7, members, removed: [] };
     for (const host of founders) {
       const own = members.find(({ name }) => name === host.name);
-      host.bootstrap({ clusterId: 7, members, removed: [] }, own?.id ?? 0);
+      host.bootstrap(membership, own?.id ?? 0);
       host.startLater(between(host.random, 0, 300));
     }
     return members;

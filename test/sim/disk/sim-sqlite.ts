@@ -145,26 +145,27 @@ class SqliteHandle implements SqliteDatabase {
   prepare(sql: string): SqliteStatement {
     this.#check();
     const control = controlOf(sql);
-    const statement = this.#database.prepare<SqlValue[], SqlValue[]>(sql);
+    // Compiled when it is used, and once for all lives of the process on this file: most never are.
+    const compiled = () => this.#database.query<SqlValue[], SqlValue[]>(sql);
     return {
       run: (...values) => {
         this.#check();
         if (control === undefined) this.#beforeWrite();
         else this.#beforeControl(control);
-        const { changes } = statement.run(...values);
+        const { changes } = compiled().run(...values);
         this.#after(control, sql, values);
         return changes;
       },
       get: (...values) => {
         this.#check();
-        return statement.values(...values)[0] as SqlValue[] | undefined;
+        return compiled().values(...values)[0] as SqlValue[] | undefined;
       },
       all: (...values) => {
         this.#check();
-        return statement.values(...values) as SqlValue[][];
+        return compiled().values(...values) as SqlValue[][];
       },
       *iterate(...values) {
-        yield* statement.values(...values) as SqlValue[][];
+        yield* compiled().values(...values) as SqlValue[][];
       },
     };
   }

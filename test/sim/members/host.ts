@@ -1,6 +1,5 @@
 import { CoracleError } from "../../../src/base/errors.ts";
 import type { Random } from "../../../src/base/prng.ts";
-import { StateMachine } from "../../../src/kv/state-machine.ts";
 import type { Membership } from "../../../src/kv/types.ts";
 import type { JoinAnswer } from "../../../src/node/membership.ts";
 import type { MemberId } from "../../../src/raft/types.ts";
@@ -73,10 +72,7 @@ export class Host {
   #createDisk(memberId: MemberId, membership: Membership, index: number, term: number): void {
     const { disk } = this;
     disk.identity = { clusterId: membership.clusterId, memberId, name: this.name };
-    disk.state = new SqliteFile();
-    const database = disk.state.open({ committed: () => {}, full: () => false });
-    StateMachine.create(database, { membership, index, term });
-    disk.state.seal();
+    disk.state = new SqliteFile(this.world.firstImage(membership, index, term));
     disk.log = new MemoryLogDisk({ index, term, hardState: { term, votedFor: 0, commit: index } });
   }
 

@@ -1,3 +1,4 @@
+import type { Membership } from "../../../src/kv/types.ts";
 import type { NodeOptions } from "../../../src/node/options.ts";
 import type { MemberId } from "../../../src/raft/types.ts";
 import type { VersionRange } from "../../../src/wire/protocol.ts";
@@ -27,6 +28,8 @@ export interface World {
   readonly hosts: readonly Host[];
   /** Machines that ask to be admitted just now. */
   readonly joining: Set<Host>;
+  /** The state of a member that begins with this membership. */
+  firstImage(membership: Membership, index: number, term: number): Uint8Array;
   newId(): MemberId;
   /** Whether a voter may be removed without a risk that no majority is ever left. */
   mayRemoveVoter(): boolean;

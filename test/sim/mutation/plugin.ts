@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { plugin } from "bun";
-import { type Mutant, mutants } from "../mutants.ts";
+import { mutants } from "../mutants.ts";
+import type { Mutant } from "./mutant.ts";
 
 const root = resolve(import.meta.dir, "../../..");
 
