@@ -41,6 +41,20 @@ function openWatchers(cluster: Cluster, count: number): WatchClient[] {
   });
 }
 
+/** These read the whole history, slice by slice, while it grows. */
+function openLateWatchers(cluster: Cluster, count: number): WatchClient[] {
+  const { endpoints } = cluster;
+  return Array.from({ length: count }, (_, i) => {
+    return new WatchClient({
+      endpoints,
+      first: i,
+      form: i % 2 === 0 ? "sse" : "ndjson",
+      prefix: "w/",
+      revision: 2,
+    });
+  });
+}
+
 async function killLeader(cluster: Cluster, load: WatchLoad, report: Report, number: number): Promise<void> {
   const steady = load.writes + 100;
   await until("100 further writes", () => load.writes >= steady, { timeoutMs: 60_000 });
@@ -125,8 +139,11 @@ await runScript(async (report) => {
   }, 100);
   for (let number = 1; number <= chosen.kills; number++) await killLeader(cluster, load, report, number);
   await snapshotOn(cluster, load, report);
+  const late = openLateWatchers(cluster, chosen.watchers / 10);
+  watchers.push(...late);
   const steady = load.writes + 100;
   await until("100 further writes", () => load.writes >= steady, { timeoutMs: 60_000 });
+  await until("every late watch open", () => late.every(({ isOpen }) => isOpen), { timeoutMs: 60_000 });
   clearInterval(slow);
   await load.stop();
 
@@ -136,10 +153,11 @@ await runScript(async (report) => {
       return (await readHead(member.endpoint)).revision >= revision;
     });
   }
-  const late = () => watchers.filter((watcher) => watcher.fault === undefined && watcher.revision < revision);
-  await until("every watcher at the last revision", () => late().length === 0, { timeoutMs: 60_000 }).catch(
-    () => report.check(false, "every watcher reaches the last revision", `${late().length} do not`),
-  );
+  const behind = () =>
+    watchers.filter((watcher) => watcher.fault === undefined && watcher.revision < revision);
+  await until("every watcher at the last revision", () => behind().length === 0, {
+    timeoutMs: 60_000,
+  }).catch(() => report.check(false, "every watcher reaches the last revision", `${behind().length} do not`));
   judge(report, watchers, load);
   for (const watcher of watchers) watcher.stop();
   await pause(50);
