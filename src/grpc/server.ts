@@ -1,6 +1,6 @@
 import { type AddressInfo, createServer, type Server as SocketServer } from "node:net";
 import type { DescService } from "@bufbuild/protobuf";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
 import { EtcdError, grpcCodes } from "../etcd/error.ts";
 import { Auth } from "../etcd/gen/auth_pb.ts";
 import { Cluster } from "../etcd/gen/cluster_pb.ts";
@@ -34,6 +34,9 @@ export interface GrpcServices {
   /** For the health service. */
   readonly ready: () => boolean;
 }
+
+// It would print what clients send, in its own format: metadata that it does not take, tokens among them.
+setLogVerbosity(logVerbosity.NONE);
 
 /** Silence after which a connection is asked for a sign of life, and how long it may take. */
 const keepAlive = { afterMs: 60_000, withinMs: 20_000 };
