@@ -25,6 +25,7 @@ import type { SnapshotTarget } from "../peer/snapshot-receiver.ts";
 import { type HttpServer, serveHttp } from "../runtime/http.ts";
 import { type DataLock, lockDataFolder } from "../storage/data-lock.ts";
 import { diskSpace } from "../storage/disk-space.ts";
+import { isNoRoom } from "../storage/no-room.ts";
 import { reconcile } from "../storage/reconcile.ts";
 import { SqliteLogStore } from "../storage/sqlite-log.ts";
 import { StateFiles } from "../storage/state-files.ts";
@@ -56,6 +57,8 @@ const grpcOverheadBytes = 512 * 1024;
 
 /** How soon a change of addresses is told again when that did not succeed. */
 const tellAgainMs = 1000;
+/** How soon a start that found no room on the disk is tried again. */
+const roomAgainMs = 1000;
 /** How often the leader compares what all members made of the log. */
 const compareStatesMs = 10 * 60_000;
 
@@ -192,11 +195,16 @@ export class MemberProcess {
       ),
     };
     if (SqliteLogStore.exists(dataDir)) {
-      const { log: logStore, identity } = await SqliteLogStore.open(dataDir, options);
+      const { log: logStore, identity } = await this.#whenThereIsRoom(() => {
+        return SqliteLogStore.open(dataDir, options);
+      });
       this.#log = logStore;
       this.#desk = openDesk(this.#config, peers.instance, identity);
       await checkKnownIdentity(this.#config, identity, ask);
-      return { identity, logStore, ...this.#openState((files) => openState(dataDir, files)) };
+      const opened = await this.#whenThereIsRoom(() => {
+        return this.#openState((files) => openState(dataDir, files));
+      });
+      return { identity, logStore, ...opened };
     }
     makeDataFolder(this.#config);
     // From here on nothing in the folder is anybody else's.
@@ -227,6 +235,20 @@ export class MemberProcess {
     const state = open(files);
     this.#state = state;
     return { files, state };
+  }
+
+  /** A full disk is no reason to end: when there is room the start goes on. */
+  async #whenThereIsRoom<T>(open: () => T | Promise<T>): Promise<T> {
+    for (let told = false; ; told = true) {
+      try {
+        return await open();
+      } catch (error) {
+        if (!isNoRoom(error) || this.#stopping.signal.aborted) throw error;
+        if (!told) log.error("{reason}", { reason: messageOf(error) });
+        await this.#files?.close();
+      }
+      await pause(systemClock, roomAgainMs, this.#stopping.signal);
+    }
   }
 
   #createPeers(): PeerNetwork {

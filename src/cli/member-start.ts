@@ -17,6 +17,7 @@ import { StateMachine } from "../kv/state-machine.ts";
 import { openSqlite } from "../runtime/sqlite.ts";
 import { fileNames, syncFile } from "../storage/files.ts";
 import type { LogStart } from "../storage/log-create.ts";
+import { isNoRoom, noRoom } from "../storage/no-room.ts";
 import { SqliteLogStore } from "../storage/sqlite-log.ts";
 import { StateFiles } from "../storage/state-files.ts";
 import type { Identity } from "../storage/types.ts";
@@ -267,6 +268,7 @@ function readingState<T>(dir: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
+    if (isNoRoom(error)) throw noRoom(join(dir, fileNames.state));
     throw new CoracleError(
       "storage_damaged",
       `${join(dir, fileNames.state)} cannot be used: ${messageOf(error).replace(/\.$/, "")}. To mend it, ${rejoin(dir)}.`,

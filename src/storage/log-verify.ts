@@ -8,6 +8,7 @@ import { entryChecksum } from "./checksum.ts";
 import { fileNames } from "./files.ts";
 import { readLogMark } from "./log-mark.ts";
 import { type LogHeader, logSchemaVersion, logSql, parseHeader, soundRow } from "./log-schema.ts";
+import { isNoRoom, noRoom } from "./no-room.ts";
 import type { Identity } from "./types.ts";
 import { findWalDamage } from "./wal-check.ts";
 
@@ -56,6 +57,7 @@ export function verifyLog(dir: string): VerifiedLog {
     return { ...readAll(path, database, marked), database };
   } catch (error) {
     database?.close();
+    if (isNoRoom(error)) throw noRoom(path);
     throw error instanceof CoracleError ? error : damaged(path, messageOf(error));
   }
 }

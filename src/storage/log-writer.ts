@@ -39,6 +39,15 @@ function reply(message: WriterReply): void {
 
 function openDatabase(request: Extract<WriterRequest, { type: "open" }>): Open {
   const database = openSqlite(request.path);
+  try {
+    return prepare(database, request);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+function prepare(database: SqliteDatabase, request: Extract<WriterRequest, { type: "open" }>): Open {
   database.exec("PRAGMA busy_timeout = 2000; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0");
   // A page that left the cache early would be twice in one transaction: see wal-check.ts.
   database.exec("PRAGMA cache_spill = OFF; PRAGMA cache_size = -1024");

@@ -126,7 +126,12 @@ export class StateFiles {
   /** Opens (or creates, empty) state.db. Its user closes it before `install` and `close`. */
   open(): SqliteDatabase {
     const database = openSqlite(this.#statePath);
-    prepareState(database, cacheBytes);
+    try {
+      prepareState(database, cacheBytes);
+    } catch (error) {
+      database.close();
+      throw error;
+    }
     // This connection would fsync only when the write-ahead log begins anew, on the main thread. What
     // makes it safe not to: every checkpoint is the worker's, which syncs the whole file first.
     database.exec("PRAGMA synchronous = OFF");
