@@ -1,4 +1,5 @@
 import { seededRandom } from "../../../src/base/prng.ts";
+import { kubernetesStep } from "./kubernetes-steps.ts";
 import { kvStep, rawStep } from "./kv-steps.ts";
 import { electionSteps, leaseStep, lockSteps, otherStep } from "./recipe-steps.ts";
 import { base64, type Json, type Step } from "./steps.ts";
@@ -16,7 +17,7 @@ export function generate(seed: number): Step[] {
   const member = (): number => v.below(3);
   while (steps.length < length) {
     const known = { leases: granted, revisions: steps.length };
-    switch (v.below(24)) {
+    switch (v.below(27)) {
       case 0:
       case 1: {
         const id = leases[granted.length];
@@ -46,6 +47,11 @@ export function generate(seed: number): Step[] {
         if (v.oneIn(3)) steps.push(...lockSteps(v, steps.length, member));
         else if (v.oneIn(2)) steps.push(...electionSteps(v, steps.length, member));
         else steps.push(otherStep(v, member()));
+        break;
+      case 10:
+      case 11:
+      case 12:
+        steps.push(kubernetesStep(v, steps.length, member()));
         break;
       default:
         steps.push(kvStep(v, known, member()));

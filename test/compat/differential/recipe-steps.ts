@@ -98,6 +98,10 @@ export function electionSteps(v: Values, at: number, member: () => number): Step
 
 /** What is asked for its shape, or refused. */
 export function otherStep(v: Values, member: number): Step {
+  if (v.oneIn(8)) {
+    const value = Buffer.alloc(v.pick([1_000_000, 1_600_000, 2_000_000, 2_200_000])).toString("base64");
+    return call("/v3/kv/put", { key: base64("large"), value }, member);
+  }
   return v.pick<Step>([
     call("/v3/maintenance/status", {}, member),
     call("/v3/maintenance/hash", {}, member),

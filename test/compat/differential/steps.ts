@@ -40,7 +40,7 @@ export function base64(text: string): string {
 export function describeStep(step: Step): string {
   switch (step.kind) {
     case "call":
-      return `POST ${step.path} ${JSON.stringify(step.body)}`;
+      return `POST ${step.path} ${JSON.stringify(step.body).slice(0, 2000)}`;
     case "raw":
       return `POST ${step.path} ${step.text.slice(0, 300)}`;
     case "open":
