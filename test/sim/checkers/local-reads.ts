@@ -2,7 +2,7 @@ import type { RangeOperation, RangeResult } from "../../../src/kv/types.ts";
 import { Violation } from "../engine/violation.ts";
 import type { History } from "../workload/history.ts";
 import type { CommittedLog } from "./committed-log.ts";
-import { keyText } from "./model-text.ts";
+import { resultText } from "./model-text.ts";
 
 export interface LocalRead {
   readonly who: string;
@@ -30,14 +30,10 @@ export class LocalReads {
   }
 
   check({ who, request, result, calledUs, askedUs, staleMs, slowestRate }: LocalRead): void {
-    const found = result.keys.map(keyText).join();
-    const at = request.revision === 0 ? result.revision : request.revision;
-    const expected = this.#committed.model.read(request, at).map(keyText).join();
+    const found = resultText(result);
+    const expected = resultText(this.#committed.model.answer(request, result.revision));
     if (found !== expected) {
-      throw new Violation(
-        "read",
-        `${who} answered ${found || "nothing"} at revision ${at}; the store then held ${expected || "nothing"}`,
-      );
+      throw new Violation("read", `${who} answered ${found}; the log says ${expected}`);
     }
     if (staleMs === undefined) return;
     // The member's clock may have been slower than true time while it measured.

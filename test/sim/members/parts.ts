@@ -4,6 +4,7 @@ import { Compactor, type Retention } from "../../../src/node/compactor.ts";
 import { diskGuard } from "../../../src/node/disk-guard.ts";
 import { Leases } from "../../../src/node/leases.ts";
 import type { NodePartFactory } from "../../../src/node/part.ts";
+import { stateComparison } from "../../../src/node/state-comparison.ts";
 import { WatchHub } from "../../../src/watch/hub.ts";
 import type { WatchLimits } from "../../../src/watch/types.ts";
 import type { MemberProcess } from "./process.ts";
@@ -50,7 +51,11 @@ export class MemberParts {
     const compactor: NodePartFactory = (node) => {
       return new Compactor(node, { retention: options.retention, fill: () => options.fill });
     };
-    this.factories = [watches, leases, compactor, guard];
+    const comparison = stateComparison({
+      everyMs: 1000,
+      condemn: (reason) => process.fatal(new Error(`condemned by the others: ${reason}`)),
+    });
+    this.factories = [watches, leases, compactor, guard, comparison];
     const kv = {
       propose: (...args: Parameters<MemberProcess["node"]["propose"]>) => process.node.propose(...args),
       range: (...args: Parameters<MemberProcess["node"]["range"]>) => process.node.range(...args),

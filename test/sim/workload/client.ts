@@ -97,7 +97,7 @@ export class Client {
       input: plan.input,
       writes: plan.way === "command",
       // What may show an older state is judged when it is answered, by `LocalReads` and the model.
-      stale: plan.way !== "command" && plan.way !== "linearizable",
+      stale: plan.range !== undefined || (plan.way !== "command" && plan.way !== "linearizable"),
       marks: plan.marks,
       calledUs: world.scheduler.nowUs,
     });
@@ -176,7 +176,7 @@ export class Client {
           key: utf8("a"),
           end: null,
           revision: work.revision,
-          limit: 0,
+          ...(plan.range ?? { limit: 0 }),
         };
         const puts = plan.input.success.map((step) => operationOf(step, padding));
         return { type: "txn", compare: [], success: [...puts, past], failure: [] };
@@ -202,7 +202,8 @@ export class Client {
     const { plan, operation } = work;
     const step = plan.input.success[0];
     if (step?.op !== "get" && step?.op !== "list") throw new Error(`${plan.kind} is no read`);
-    const request = { ...rangeOf(step), revision: plan.way === "past" ? work.revision : 0 };
+    const revision = plan.way === "past" ? work.revision : 0;
+    const request = { ...rangeOf(step), ...plan.range, revision };
     const { random, localReads } = this.#options;
     const maxStaleMs = Math.round(between(random, 0, 800));
     const consistency =

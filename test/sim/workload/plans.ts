@@ -1,4 +1,5 @@
 import type { Random } from "../../../src/base/prng.ts";
+import type { RangeOperation } from "../../../src/kv/types.ts";
 import type { Condition, Seen, Step, StoreInput } from "../checkers/store-model.ts";
 import { between, chance, pick, pickWeighted } from "../engine/streams.ts";
 import { groupPrefix } from "./commands.ts";
@@ -19,8 +20,28 @@ export interface Plan {
   readonly input: StoreInput;
   readonly way: Way;
   readonly marks: readonly string[];
+  /** What of a range is asked for, and how; judged by `LocalReads` alone. */
+  readonly range?: RangeOptions;
   /** Sent again with the same Idempotency-Key until its outcome is known. */
   readonly idempotent: boolean;
+}
+
+export type RangeOptions = Omit<RangeOperation, "type" | "key" | "end" | "revision">;
+
+/** Everything that a range may be asked for: limits, orders and filters. */
+function someOptions(random: Random): RangeOptions {
+  const target = pick(random, ["key", "version", "create", "mod", "value"] as const);
+  const some = (): number => (chance(random, 0.15) ? random.below(150) : 0);
+  return {
+    limit: pick(random, [0, 0, 1, 2]),
+    ...(chance(random, 0.4) ? { sort: { target, descending: chance(random, 0.5) } } : {}),
+    keysOnly: chance(random, 0.15),
+    countOnly: chance(random, 0.1),
+    minModRevision: some(),
+    maxModRevision: some(),
+    minCreateRevision: some(),
+    maxCreateRevision: some(),
+  };
 }
 
 /** What a client remembers of the keys that it saw, to make conditions that sometimes hold. */
@@ -123,6 +144,14 @@ const makers = {
     const key = pick(random, registers);
     return reading(key, { op: "get", key }, "past");
   },
+  "range in the past": ({ random }) => ({
+    ...reading(groupPrefix, { op: "list" }, "past"),
+    range: someOptions(random),
+  }),
+  range: ({ random }) => ({
+    ...reading(groupPrefix, { op: "list" }, pick(random, ["linearizable", "serializable", "bounded"])),
+    range: someOptions(random),
+  }),
   compaction: () => ({
     object: "compaction",
     input: steps([]),
@@ -138,6 +167,7 @@ const makers = {
       input,
       way: "past in a transaction",
       marks: [mark],
+      range: someOptions(context.random),
       idempotent: idempotent(context.random),
     };
   },
@@ -154,6 +184,8 @@ const weights: Weights = {
   "serializable list": 2,
   "bounded get": 5,
   "get in the past": 3,
+  "range in the past": 3,
+  range: 4,
   compaction: 1,
   "transaction that reads the past": 2,
 };
