@@ -5,6 +5,7 @@ import {
   type MessageShape,
   ScalarType,
 } from "@bufbuild/protobuf";
+import { EventSchema } from "../../etcd/gen/mvcc_pb.ts";
 
 /**
  * The JSON form of protobuf messages as etcd's gateway writes it: the fields' own names, integers of 64 bits
@@ -92,7 +93,7 @@ function zeroText(field: DescField): string {
 
 function valueText(field: DescField): Text {
   if (field.message !== undefined) {
-    const write = writerOf(field.message);
+    const write = field.message === EventSchema ? remembered(writerOf(EventSchema)) : writerOf(field.message);
     return (value) => (value === undefined ? undefined : write(value as Fields));
   }
   if (field.enum !== undefined) {
@@ -115,6 +116,19 @@ function valueText(field: DescField): Text {
     default:
       return (value) => (value === 0 ? undefined : String(value));
   }
+}
+
+/** Watches of one range are told the same messages of events: their text is made once. */
+function remembered(write: Write): Write {
+  const texts = new WeakMap<Fields, string>();
+  return (message) => {
+    let text = texts.get(message);
+    if (text === undefined) {
+      text = write(message);
+      texts.set(message, text);
+    }
+    return text;
+  };
 }
 
 /** The ids and the term in an answer's header are mostly those of the answer before. */

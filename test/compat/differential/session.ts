@@ -15,6 +15,8 @@ interface Pending {
 const catchUpMs = 250;
 /** How long a call that waited may take to be answered; in a sequence that was shrunk it may never be. */
 const settleMs = 3000;
+/** How long events that are on their way may take. */
+const cancelMs = 30;
 const everything = { key: base64("\0"), range_end: base64("\0") };
 
 /** One seed's run against one server or cluster through one face. */
@@ -109,6 +111,10 @@ export class Session {
         if (stream === undefined || this.#face(0).raw !== undefined) return null;
         const wanted = created(stream) + ("create_request" in (step.document as object) ? 1 : 0);
         for (const [member] of this.#faces.entries()) await this.#catchUp(member);
+        // What a watch was not told before it is cancelled is chance.
+        if ("cancel_request" in (step.document as object)) {
+          await pause(Math.max(cancelMs, this.#lastOpenMs + catchUpMs - performance.now()));
+        }
         this.#lastOpenMs = performance.now();
         stream.send(this.#resolved(step.document));
         await until("the watch is created", () => created(stream) >= wanted, { everyMs: 2 });
