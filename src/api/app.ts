@@ -9,6 +9,7 @@ import { createEtcdServices } from "../etcd/services.ts";
 import type { ApiContext, Handler } from "./context.ts";
 import { quoted } from "./errors.ts";
 import { failureResponse, givenRequestId } from "./failure.ts";
+import { gatewayFailure } from "./gateway/errors.ts";
 import { isGatewayPath, mountGateway, strayGatewayResponse } from "./gateway/routes.ts";
 import { crossSiteGuard, hostGuard } from "./guard.ts";
 import { rawPath } from "./key-target.ts";
@@ -66,7 +67,7 @@ export function createApp(options: AppOptions): Hono {
         const requestId = givenRequestId(request);
         if (requestId !== undefined) response.headers.set("x-request-id", requestId);
       } catch (error) {
-        response = failureResponse(request, error);
+        response = isGatewayPath(c.req.path) ? gatewayFailure(error, path) : failureResponse(request, error);
       }
       if (method === "GET" && request.method === "HEAD") response = await withoutBody(response);
       metrics.observe(response.status, performance.now() - startMs);

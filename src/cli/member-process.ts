@@ -2,6 +2,8 @@ import { isDeepStrictEqual } from "node:util";
 import { getLogger } from "@logtape/logtape";
 import { Registry } from "prom-client";
 import { createApp } from "../api/app.ts";
+import { gatewayFailure } from "../api/gateway/errors.ts";
+import { isGatewayPath } from "../api/gateway/routes.ts";
 import { buildInfo } from "../base/build-info.ts";
 import { systemClock } from "../base/clock.ts";
 import { CoracleError, messageOf } from "../base/errors.ts";
@@ -161,7 +163,7 @@ export class MemberProcess {
     this.#stopping.abort();
     const { stopGraceMs } = this.#config;
     this.#grpc?.beginStop();
-    // While the member still serves: who is refused a connection goes to another member.
+    // While the member still leads: who is refused goes to another member, which can serve.
     await this.#http?.beginStop();
     await this.#node?.stop(stopGraceMs);
     await Promise.all([this.#http?.stop(stopGraceMs), this.#grpc?.stop(stopGraceMs)]);
@@ -419,6 +421,7 @@ async function receiveSnapshot(
 function notYet(request: Request): Response {
   const path = new URL(request.url).pathname;
   if (path === "/livez") return new Response("ok\n");
+  if (isGatewayPath(path)) return gatewayFailure(new CoracleError("no_leader", "Still starting."), path);
   return Response.json(
     {
       type: "/errors/not_proposed",

@@ -228,7 +228,7 @@ describe("a bad request to the gateway", () => {
     const { send, service } = testApp();
     const headers = { "sec-fetch-site": "cross-site", "content-type": "text/plain" };
     const answer = await send("POST", "/v3/kv/put", { body: JSON.stringify({ key: a }), headers });
-    assert.equal(answer.status, 403);
+    assert.deepEqual([answer.status, answer.document.code], [403, 7]);
     assert.deepEqual(service.commands, []);
   });
 

@@ -1,5 +1,6 @@
 import { getLogger } from "@logtape/logtape";
 import { EtcdError, type GrpcCode, grpcCodes } from "../../etcd/error.ts";
+import { etcdErrorOf } from "../../etcd/refusals.ts";
 
 const log = getLogger(["coracle", "gateway"]);
 
@@ -53,6 +54,11 @@ export function errorResponse({ grpcCode, message }: EtcdError): Response {
   if (grpcCode === grpcCodes.unavailable || grpcCode === grpcCodes.resourceExhausted)
     headers["retry-after"] = "1";
   return new Response(JSON.stringify({ error: message, message, code: grpcCode }), { status, headers });
+}
+
+/** The answer to a request that did not come as far as its handler. */
+export function gatewayFailure(error: unknown, path: string): Response {
+  return errorResponse(told(etcdErrorOf(error), path, { stopping: false, aborted: false }));
 }
 
 /** What ends a stream that failed: its last line. Before any other line it also decides the status. */
