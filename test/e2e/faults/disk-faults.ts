@@ -102,6 +102,10 @@ function fill(member: Member): void {
   }
 }
 
+function sawFull({ load }: Scene): boolean {
+  return [...load.retries.keys()].some((reason) => reason.startsWith("507 quota_exceeded"));
+}
+
 /** Full disks under some members; they must be in service again without a restart. */
 function full(choose: (scene: Scene) => readonly Member[], all: boolean): Fault["begin"] {
   return async (scene) => {
@@ -109,9 +113,7 @@ function full(choose: (scene: Scene) => readonly Member[], all: boolean): Fault[
     const pids = members.map((member) => member.process.pid);
     for (const member of members) fill(member);
     if (all) {
-      await until("writes refused for want of room", () =>
-        [...scene.load.retries.keys()].some((reason) => reason.startsWith("507 quota_exceeded")),
-      );
+      await until("writes refused for want of room", () => sawFull(scene), { timeoutMs: 60_000 });
       const client = new Client(scene.cluster.endpoints);
       const read = await client.read(`${keyPath("steady")}?consistency=serializable`);
       scene.check(read.status === 200 || read.status === 404, "local reads are still served");
@@ -139,10 +141,8 @@ function full(choose: (scene: Scene) => readonly Member[], all: boolean): Fault[
 async function fillToQuota(scene: Scene): Promise<() => Promise<void>> {
   const client = new Client(scene.cluster.endpoints);
   const filler = Buffer.alloc(200_000, "f");
-  for (let at = 0; at < 12; at++) await client.putUntilProposed(`filler/${at}`, filler);
-  await until("writes refused over the quota", () =>
-    [...scene.load.retries.keys()].some((reason) => reason.startsWith("507 quota_exceeded")),
-  );
+  for (let at = 0; at < 15; at++) await client.putUntilProposed(`filler/${at}`, filler);
+  await until("writes refused over the quota", () => sawFull(scene), { timeoutMs: 60_000 });
   return async () => {
     const removed = await client.write({ method: "DELETE", path: "/v1/kv?prefix=filler/" });
     scene.check(removed.outcome === "acknowledged", `deletes go on over the quota (${removed.outcome})`);

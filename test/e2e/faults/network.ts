@@ -26,7 +26,8 @@ export async function networkFor(
   pidOf: (member: number) => number,
   peerPorts: readonly number[],
 ): Promise<Network> {
-  const why = lacking.namespaces() ?? (need === "shape" ? lacking.netem() : undefined);
+  const asked = process.env.FAULTS_PROXY === undefined ? undefined : "asked for by FAULTS_PROXY";
+  const why = asked ?? lacking.namespaces() ?? (need === "shape" ? lacking.netem() : undefined);
   if (why === undefined) return new NamespaceNetwork(members);
   return ProxyNetwork.open(members, pidOf, peerPorts, why);
 }

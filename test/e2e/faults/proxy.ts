@@ -13,19 +13,26 @@ export interface ProxyOptions {
 /** What a lost packet costs a TCP connection: the sender sends it again after about this long. */
 const retransmitMs = 220;
 
+/** The members at the ends of a connection. Who called is looked up when it matters: that takes a while. */
+interface Ends {
+  readonly caller: () => number;
+  readonly called: number;
+}
+
 /** One direction of a connection: bytes that wait for their time, or for the end of a partition. */
 class Stream {
-  readonly from: number;
-  readonly to: number;
+  readonly #ends: Ends;
+  readonly #back: boolean;
   readonly #target: Socket;
   readonly #proxy: PeerProxy;
   #waiting: { readonly dueMs: number; readonly bytes: Buffer }[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #lastDueMs = 0;
 
-  constructor(from: number, to: number, source: Socket, target: Socket, proxy: PeerProxy) {
-    this.from = from;
-    this.to = to;
+  /** @param back from the one that was called to the one that called. */
+  constructor(ends: Ends, back: boolean, source: Socket, target: Socket, proxy: PeerProxy) {
+    this.#ends = ends;
+    this.#back = back;
     this.#target = target;
     this.#proxy = proxy;
     source.on("data", (bytes: Buffer) => this.#take(bytes));
@@ -41,7 +48,7 @@ class Stream {
   }
 
   pass(): void {
-    if (this.#proxy.isBlocked(this.from, this.to)) return;
+    if (this.#proxy.isBlocked(this.#ends, this.#back)) return;
     const nowMs = performance.now();
     for (let next = this.#waiting[0]; next !== undefined && next.dueMs <= nowMs; next = this.#waiting[0]) {
       this.#target.write(next.bytes);
@@ -78,8 +85,9 @@ export class PeerProxy {
     });
   }
 
-  isBlocked(from: number, to: number): boolean {
-    return this.#blocked.has(`${from}>${to}`);
+  isBlocked({ caller, called }: Ends, back: boolean): boolean {
+    if (this.#blocked.size === 0) return false;
+    return this.#blocked.has(back ? `${called}>${caller()}` : `${caller()}>${called}`);
   }
 
   block(from: number, to: number): void {
@@ -110,12 +118,18 @@ export class PeerProxy {
 
   #accept(socket: Socket): void {
     const { member, target } = this.#options;
-    const from = this.#dialler(socket.remotePort ?? 0);
+    const port = socket.remotePort ?? 0;
+    let known: number | undefined;
+    const caller = (): number => {
+      known ??= this.#dialler(port);
+      return known;
+    };
+    const ends: Ends = { caller, called: member };
     const onward = connect({ host: "127.0.0.1", port: target, noDelay: true });
     socket.setNoDelay(true);
     const streams = [
-      new Stream(from, member, socket, onward, this),
-      new Stream(member, from, onward, socket, this),
+      new Stream(ends, false, socket, onward, this),
+      new Stream(ends, true, onward, socket, this),
     ];
     for (const stream of streams) this.#streams.add(stream);
     const end = (): void => {
