@@ -9,6 +9,12 @@ import { invalidArgument, quoted } from "./errors.ts";
 const nestingMax = 512;
 
 /**
+ * A body that is not longer holds hardly more than its connection, which may be idle for ever; looking
+ * at the clock would cost such a request more than it is worth.
+ */
+const untimedBytesMax = 4096;
+
+/**
  * Reads the whole body, and not more than `bytesMax` of it.
  *
  * @param tooLarge makes the error for a longer body; it is refused by its Content-Length alone.
@@ -28,7 +34,8 @@ export async function readBody(
   if (bytes > bytesMax) throw tooLarge(bytesMax);
   gate.reserve(bytes);
   try {
-    return new Uint8Array(await gate.arrival(request.arrayBuffer()));
+    const reading = request.arrayBuffer();
+    return new Uint8Array(await (bytes > untimedBytesMax ? gate.arrival(reading) : reading));
   } catch (error) {
     throw bodyError(error);
   } finally {

@@ -33,3 +33,18 @@ export function bareFailure(): Response {
     headers: { "content-type": "application/problem+json" },
   });
 }
+
+/** What a client is told who asks a server that is about to stop; nothing was done. */
+export function stoppingFailure(): Response {
+  const body = {
+    type: "/errors/shutting_down",
+    title: "The member is shutting down",
+    status: 503,
+    detail: "This member stops, nothing was proposed: send the request again, to another member.",
+    code: "shutting_down",
+  };
+  return new Response(`${JSON.stringify(body)}\n`, {
+    status: 503,
+    headers: { "content-type": "application/problem+json", "retry-after": "1", connection: "close" },
+  });
+}

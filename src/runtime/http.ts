@@ -14,8 +14,9 @@ export interface HttpServer {
   readonly host: string;
   readonly port: number;
   /**
-   * Stops listening: from now on each answer ends its connection, and within a third of a second new
-   * connections are refused and idle ones closed. Resolves then; answers in flight go on.
+   * Stops listening: requests that come from now on are refused, unproposed, on an answer that ends
+   * their connection. When none comes any more, after about 2 s at the latest, new connections are
+   * refused and idle ones closed. Resolves then; answers in flight go on.
    */
   beginStop(): Promise<void>;
   /**
