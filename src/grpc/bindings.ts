@@ -26,8 +26,8 @@ type AnyHandler = Unary | ServerStream | Bidi;
 /** What the server and its calls share. */
 export interface CallHost {
   readonly receiveBytesMax: number;
-  /** Streams that are open, to be ended when the member stops: they would never end by themselves. */
-  readonly streams: Set<CallContext>;
+  /** Streams and calls that wait, for a lock perhaps: to be ended when the member stops, or they never would. */
+  readonly waiting: Set<CallContext>;
   readonly stopping: () => boolean;
 }
 
@@ -76,15 +76,19 @@ function definitionOf(
 
 function implement(method: DescMethod, handler: () => AnyHandler, host: CallHost) {
   const path = `${method.parent.typeName}/${method.name}`;
-  if (method.methodKind === "unary") return unary(handler as () => Unary, path);
+  if (method.methodKind === "unary") return unary(handler as () => Unary, path, host);
   if (method.methodKind === "server_streaming")
     return serverStream(handler as () => ServerStream, path, host);
   return bidi(handler as () => Bidi, path, host);
 }
 
-function unary(handler: () => Unary, path: string): handleUnaryCall<Message | Unreadable, Message> {
+function unary(
+  handler: () => Unary,
+  path: string,
+  host: CallHost,
+): handleUnaryCall<Message | Unreadable, Message> {
   return (call, answer) => {
-    answerUnary(call, handler).then(
+    answerUnary(call, handler, host).then(
       (response) => answer(null, response),
       (error) => answer(serviceError(error, path)),
     );
@@ -94,10 +98,31 @@ function unary(handler: () => Unary, path: string): handleUnaryCall<Message | Un
 async function answerUnary(
   call: ServerUnaryCall<Message | Unreadable, Message>,
   handler: () => Unary,
+  host: CallHost,
 ): Promise<Message> {
   const { request } = call;
   if (request instanceof Unreadable) throw request.error;
-  return handler()(request, new CallContext(call));
+  const context = new CallContext(call);
+  const answer = handler()(request, context);
+  if (!context.waits) return answer;
+  host.waiting.add(context);
+  if (host.stopping()) context.abort();
+  try {
+    return await answer;
+  } catch (error) {
+    throw endOf(context, error, host);
+  } finally {
+    host.waiting.delete(context);
+  }
+}
+
+/** What ended a call: the member's stop, which its handler saw as an abort, or what the handler threw. */
+function endOf(context: CallContext, error: unknown, host: CallHost): unknown {
+  return host.stopping() && context.aborted ? stopped() : error;
+}
+
+function stopped(): EtcdError {
+  return new EtcdError(grpcCodes.unavailable, "etcdserver: server stopped");
 }
 
 function serverStream(
@@ -133,21 +158,22 @@ async function stream(
   start: (context: CallContext) => AsyncIterable<Message>,
 ): Promise<void> {
   const context = new CallContext(call);
-  host.streams.add(context);
+  host.waiting.add(context);
   // Taken now: before the first answer the client may be gone.
   const { signal } = context;
+  if (host.stopping()) context.abort();
   try {
     for await (const answer of start(context)) {
       if (signal.aborted) break;
       if (!call.write(answer)) await writable(call, signal);
     }
-    if (host.stopping()) throw new EtcdError(grpcCodes.unavailable, "etcdserver: server stopped");
+    if (host.stopping()) throw stopped();
     call.end();
   } catch (error) {
     // grpc-js sends what is emitted as the status; nobody waits for one of a call that is cancelled.
-    if (!call.cancelled) call.emit("error", serviceError(error, path));
+    if (!call.cancelled) call.emit("error", serviceError(endOf(context, error, host), path));
   } finally {
-    host.streams.delete(context);
+    host.waiting.delete(context);
     context.abort();
   }
 }

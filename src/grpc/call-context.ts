@@ -28,6 +28,15 @@ export class CallContext implements EtcdContext {
     return this.#controller.signal;
   }
 
+  /** Whether the handler asked for the signal: then the call may take as long as it likes. */
+  get waits(): boolean {
+    return this.#controller !== undefined;
+  }
+
+  get aborted(): boolean {
+    return this.#controller?.signal.aborted ?? false;
+  }
+
   /** Ends a call from this side. */
   abort(): void {
     void this.signal;

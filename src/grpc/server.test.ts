@@ -8,6 +8,7 @@ import * as grpc from "@grpc/grpc-js";
 import { FakeService } from "../api/fake-service.test-support.ts";
 import { CoracleError } from "../base/errors.ts";
 import { KV } from "../etcd/gen/kv_pb.ts";
+import { Lock } from "../etcd/gen/lock_pb.ts";
 import { Maintenance } from "../etcd/gen/maintenance_pb.ts";
 import { Watch, WatchResponseSchema } from "../etcd/gen/watch_pb.ts";
 import { createEtcdServices } from "../etcd/services.ts";
@@ -340,6 +341,18 @@ test("a stop ends streams, so that clients go elsewhere, and answers what is in 
   const late = new TestClient(server.port);
   ends.push(() => late.close());
   await assert.rejects(late.unary(KV.method.range, { key: bytes("a") }), fails(grpc.status.UNAVAILABLE, /./));
+});
+
+test("a stop ends calls that wait for a lock", async () => {
+  const { server, client } = await serving();
+  const lock = () => client.unary(Lock.method.lock, { name: bytes("l") });
+  await lock();
+  const second = lock();
+  await until(() => server.waiting.size === 1);
+  const refused = assert.rejects(second, fails(grpc.status.UNAVAILABLE, /^etcdserver: server stopped$/));
+  await server.stop(10_000);
+  await refused;
+  assert.equal(server.waiting.size, 0);
 });
 
 test("the standard health service follows readiness", async () => {

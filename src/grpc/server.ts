@@ -48,7 +48,7 @@ const healthPollMs = 250;
  */
 export class GrpcServer implements CallHost {
   readonly receiveBytesMax: number;
-  readonly streams = new Set<CallContext>();
+  readonly waiting = new Set<CallContext>();
   readonly #server: Server;
   readonly #sockets: SocketServer;
   readonly #options: GrpcServerOptions;
@@ -129,10 +129,10 @@ export class GrpcServer implements CallHost {
     add(ServerReflectionAlpha, () => reflection.v1alpha);
   }
 
-  /** Ends the streams, whose clients then go to another member. */
+  /** Ends streams and calls that wait: their clients then go to another member. */
   beginStop(): void {
     this.#stopping = true;
-    for (const context of this.streams) context.abort();
+    for (const context of this.waiting) context.abort();
   }
 
   /** Takes no new calls, lets those in flight end, and cuts what is left after `graceMs`. */
