@@ -82,12 +82,12 @@ export const limits = {
   /** Bytes that wait for all receivers together; what several watches share counts for each. */
   watchQueuesBytesMax: 64 * 1024 * 1024,
   /** Rows of history read at once for the watches that are up to date. */
-  watchFanOutRows: 1024,
+  watchFanOutRows: 512,
   /** Rows of history read at once for watches that are behind. */
   watchSliceRows: 512,
   /** Bytes of history read at once for watches. */
   watchSliceBytes: 1024 * 1024,
-  /** Batches given to receivers of watches in one turn. */
+  /** Batches given to receivers of watches in one turn; 4 KiB of a large one count as one. */
   watchGivenPerTurn: 256,
   /** Rows read in one go for watches when a compaction is about to pass them. */
   watchOvertakenRowsMax: 16_384,

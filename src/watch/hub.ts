@@ -6,6 +6,7 @@ import { limits } from "../base/limits.ts";
 import type { Random } from "../base/prng.ts";
 import { collect } from "./collect.ts";
 import { compacted, shuttingDown } from "./errors.ts";
+import { Giving } from "./giving.ts";
 import { after, type QueuedBatch, type Topic } from "./topic.ts";
 import { TopicIndex } from "./topic-index.ts";
 import type { WatchFigures, WatchLimits, WatchSource } from "./types.ts";
@@ -16,8 +17,6 @@ const log = getLogger(["coracle", "watch"]);
 
 /** When a state that stepped back is looked at again. */
 const stalledRetryMs = 20;
-/** Batches that one receiver gets before the next has its turn. */
-const batchesInTurn = 16;
 /**
  * A fan-out to at least so many watches is followed by a rest, so much for each: what is written
  * meanwhile is then given together. A write to a socket costs about as much as the rest.
@@ -46,11 +45,9 @@ export class WatchHub implements WatchService, WatcherHost {
   readonly #watchers = new Set<Watcher>();
   /** Those that are behind, neither paused nor with something queued; the longest waiting first. */
   readonly #catchingUp = new Set<Watcher>();
-  /** Those that have something to be given, or to be told. */
-  #ready: Watcher[] = [];
+  readonly #giving: Giving;
   #head: number;
   #synced = 0;
-  #queuedBytes = 0;
   #pass = 0;
   #scheduled = false;
   #stalled = false;
@@ -58,7 +55,6 @@ export class WatchHub implements WatchService, WatcherHost {
   #restUntilMs = Number.NEGATIVE_INFINITY;
   #resting = false;
   #closed = false;
-  #events = 0;
   #slowWatches = 0;
   #catchUps = 0;
   #compacted = 0;
@@ -69,6 +65,10 @@ export class WatchHub implements WatchService, WatcherHost {
     this.#limits = options.limits ?? limits;
     this.#onFatal = options.onFatal;
     this.#index = new TopicIndex(options.random);
+    this.#giving = new Giving(
+      { settle: (watcher) => this.#settle(watcher), end: (watcher, error) => this.#end(watcher, error) },
+      this.#limits.watchGivenPerTurn,
+    );
     this.#head = this.#source().revision;
   }
 
@@ -110,7 +110,7 @@ export class WatchHub implements WatchService, WatcherHost {
   /** Entries were applied. */
   applied(): void {
     const source = this.#source();
-    if (source.revision <= this.#head) return;
+    if (source.revision <= this.#head || source.closed) return;
     if (this.#synced === 0) {
       this.#head = source.revision;
       if (this.#catchingUp.size > 0) this.#wake();
@@ -159,8 +159,8 @@ export class WatchHub implements WatchService, WatcherHost {
       behind: this.#watchers.size - this.#synced,
       paused,
       topics: this.#index.size,
-      queuedBytes: this.#queuedBytes,
-      events: this.#events,
+      queuedBytes: this.#giving.queuedBytes,
+      events: this.#giving.events,
       slowWatches: this.#slowWatches,
       catchUps: this.#catchUps,
       compacted: this.#compacted,
@@ -187,13 +187,13 @@ export class WatchHub implements WatchService, WatcherHost {
       if (this.#synced > 0 && this.#rested(source)) this.#fanOut(source, false);
       this.#catchUp(source);
     }
-    this.#give();
+    this.#giving.turn();
     // A state that is being replaced is heard of by `installed`, one that stepped back after a while.
     const reads =
       !source.closed &&
       ((this.#synced > 0 && this.#head < source.revision && !this.#resting) ||
         (this.#catchingUp.size > 0 && !this.#stalled));
-    if (reads || this.#ready.length > 0) this.#wake();
+    if (reads || this.#giving.pending) this.#wake();
   }
 
   /** Whether a fan-out may be made; if one is wanted and may not, it is made after the rest. */
@@ -241,17 +241,17 @@ export class WatchHub implements WatchService, WatcherHost {
     const full =
       watcher.queuedBytes + queued.bytes > watchQueueBytesMax ||
       watcher.queuedEvents + queued.batch.events.length > watchQueueEventsMax ||
-      this.#queuedBytes + queued.bytes > watchQueuesBytesMax;
+      this.#giving.queuedBytes + queued.bytes > watchQueuesBytesMax;
     // A batch always fits an empty queue: else a large one would never come through.
     if (full && !watcher.idle) {
       this.#slowWatches++;
-      this.#queuedBytes -= watcher.queuedBytes;
+      this.#giving.queuedBytes -= watcher.queuedBytes;
       watcher.drop();
       this.#leaveBehind(watcher);
       this.#settle(watcher);
       return;
     }
-    this.#enqueue(watcher, queued);
+    this.#giving.enqueue(watcher, queued);
     this.#settle(watcher);
   }
 
@@ -295,7 +295,7 @@ export class WatchHub implements WatchService, WatcherHost {
       const whole = batches.get(topic);
       const queued = whole !== undefined && watcher.after >= from ? after(whole, watcher.after) : whole;
       this.#catchingUp.delete(watcher);
-      if (queued !== undefined) this.#enqueue(watcher, queued);
+      if (queued !== undefined) this.#giving.enqueue(watcher, queued);
       watcher.after = to;
       if (to >= this.#head) this.#join(watcher);
       this.#settle(watcher);
@@ -328,57 +328,11 @@ export class WatchHub implements WatchService, WatcherHost {
     });
   }
 
-  /** Gives receivers what waits for them, as many batches as one turn may. */
-  #give(): void {
-    const ready = this.#ready;
-    this.#ready = [];
-    let left = this.#limits.watchGivenPerTurn;
-    let served = 0;
-    for (const watcher of ready) {
-      if (left <= 0) break;
-      served++;
-      watcher.listed = false;
-      for (let batches = 0; batches < batchesInTurn && mayReceive(watcher); batches++) {
-        left--;
-        this.#giveOne(watcher);
-      }
-      if (watcher.state === "ended") continue;
-      if (watcher.idle && watcher.ending !== undefined) this.#end(watcher, watcher.ending);
-      else this.#settle(watcher);
-    }
-    // Whoever had no turn comes before those who had one.
-    if (served < ready.length) this.#ready = [...ready.slice(served), ...this.#ready];
-  }
-
-  #giveOne(watcher: Watcher): void {
-    const queued = watcher.dequeue();
-    if (queued === undefined) return;
-    this.#queuedBytes -= queued.bytes;
-    this.#events += queued.batch.events.length;
-    try {
-      watcher.paused = !watcher.receiver.receive(queued.batch);
-    } catch (error) {
-      log.error("A watch ended by a bug in its receiver: {error}.", { error });
-      this.#end(
-        watcher,
-        new CoracleError("internal", "The member failed to serve this watch; its log says why."),
-      );
-    }
-  }
-
-  #enqueue(watcher: Watcher, queued: QueuedBatch): void {
-    watcher.enqueue(queued);
-    this.#queuedBytes += queued.bytes;
-  }
-
   /** Puts a watch where it is worked on next, if it is. */
   #settle(watcher: Watcher): void {
     if (watcher.state === "ended" || watcher.paused) return;
     if (!watcher.idle || watcher.ending !== undefined) {
-      if (!watcher.listed) {
-        watcher.listed = true;
-        this.#ready.push(watcher);
-      }
+      this.#giving.list(watcher);
     } else if (watcher.state === "behind") this.#catchingUp.add(watcher);
     else return;
     this.#wake();
@@ -420,7 +374,7 @@ export class WatchHub implements WatchService, WatcherHost {
   #remove(watcher: Watcher): void {
     if (watcher.state === "ended") return;
     const { topic } = watcher;
-    this.#queuedBytes -= watcher.queuedBytes;
+    this.#giving.queuedBytes -= watcher.queuedBytes;
     if (watcher.state === "synced") this.#synced--;
     watcher.end();
     topic.synced.delete(watcher);
@@ -428,8 +382,4 @@ export class WatchHub implements WatchService, WatcherHost {
     this.#catchingUp.delete(watcher);
     if (--topic.watches === 0) this.#index.remove(topic);
   }
-}
-
-function mayReceive(watcher: Watcher): boolean {
-  return watcher.state !== "ended" && !watcher.paused && !watcher.idle;
 }
