@@ -50,7 +50,7 @@ class DiskGuard implements NodePart {
   #usedBytes: number;
   #measuredMs = Number.NEGATIVE_INFINITY;
   #space: DiskSpace | undefined;
-  #looking = false;
+  #looking: Promise<void> | undefined;
   #low = false;
   #overQuota = false;
   #leading = false;
@@ -64,7 +64,16 @@ class DiskGuard implements NodePart {
       own: () => this.report(),
       ask: async (member) => parsePeerBody(reportSchema, await node.ask(member, "disk", null, askMs), member),
     });
-    this.requests = new Map([["disk", async () => this.report()]]);
+    this.requests = new Map([
+      [
+        "disk",
+        async () => {
+          // What was seen a second ago may have led to another leader without room.
+          await this.#look();
+          return this.report();
+        },
+      ],
+    ]);
     this.#measure();
     options.metrics?.(() => this.#figures());
   }
@@ -141,16 +150,19 @@ class DiskGuard implements NodePart {
     this.#overQuota = over;
   }
 
-  async #look(): Promise<void> {
-    if (this.#looking) return;
-    this.#looking = true;
+  #look(): Promise<void> {
+    this.#looking ??= this.#lookNow().finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
+  }
+
+  async #lookNow(): Promise<void> {
     try {
       this.#space = await this.#options.diskSpace();
       this.#judge(this.#space);
     } catch (error) {
       log.debug("The room on the disk is not known: {reason}", { reason: messageOf(error) });
-    } finally {
-      this.#looking = false;
     }
   }
 
