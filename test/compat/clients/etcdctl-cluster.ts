@@ -173,14 +173,19 @@ export const cluster: Readonly<Record<string, (ctl: Etcdctl) => Promise<void>>> 
 
 export const slow: Readonly<Record<string, (ctl: Etcdctl) => Promise<void>>> = {
   "check perf": async (ctl) => {
-    const { stdout, stderr } = await ctl.run(["check", "perf", "--load=s"], { timeoutMs: 120_000 });
-    assert.match(stdout, /PASS: Throughput/, stdout + stderr);
+    await passes(ctl, "perf");
   },
   "check datascale": async (ctl) => {
     if (ctl.system.name === "coracle") {
       throw new NotHere("it reads /metrics at the gRPC port; coracle's are at the HTTP port");
     }
-    const { stdout, stderr } = await ctl.run(["check", "datascale", "--load=s"], { timeoutMs: 120_000 });
-    assert.match(stdout, /PASS/, stdout + stderr);
+    await passes(ctl, "datascale");
   },
 };
+
+/** Its verdicts are about speed: a machine that is busy with other things fails both systems. */
+async function passes(ctl: Etcdctl, check: "perf" | "datascale"): Promise<void> {
+  const { stdout, stderr } = await ctl.run(["check", check, "--load=s"], { timeoutMs: 120_000 });
+  const verdicts = `${stdout}${stderr}`.match(/(PASS|FAIL|ERROR).*/gi) ?? [];
+  assert.equal(verdicts.at(-1), "PASS", verdicts.join("; "));
+}

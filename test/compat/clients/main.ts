@@ -10,7 +10,7 @@ import { etcdBinary, type System, startCoracle, startEtcd } from "./systems.ts";
 
 /**
  * etcd's clients against three members of Debian's etcd and three members of coracle: each check on both.
- * Prints a table, and the reasons of what failed. `--systems coracle --clients etcdctl` choose; `--short`
+ * Prints a table, and the reasons of what failed. `--systems coracle --clients etcdctl` choose, and `--checks NAME` one check of etcdctl; `--short`
  * is what the whole suite runs.
  */
 
@@ -18,6 +18,7 @@ const { values: flags } = parseArgs({
   options: {
     systems: { type: "string", default: "etcd,coracle" },
     clients: { type: "string" },
+    checks: { type: "string", default: "" },
     short: { type: "boolean", default: false },
     "no-slow": { type: "boolean", default: false },
   },
@@ -31,7 +32,7 @@ const etcdctl: Client = {
     const ctl = new Etcdctl(system);
     const rest = flags.short ? {} : flags["no-slow"] ? cluster : { ...cluster, ...slow };
     for (const [name, check] of Object.entries({ ...basic, ...rest })) {
-      tell(name, await outcomeOf(() => check(ctl)));
+      if (name.includes(flags.checks)) tell(name, await outcomeOf(() => check(ctl)));
     }
   },
 };
