@@ -1,6 +1,7 @@
 import { type Clock, systemClock, type Timer } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import type { KeyValue, OperationResult } from "../kv/types.ts";
 
 export interface AnswerGateOptions {
   readonly bytesMax?: number;
@@ -21,6 +22,8 @@ export class AnswerGate {
   readonly #stallMsMax: number;
   readonly #clock: Clock;
   #bytes = 0;
+  /** Resolves with the turn of the last large answer that was promised one. */
+  #lastTurn: Promise<void> = Promise.resolve();
 
   constructor(options: AnswerGateOptions = {}) {
     this.#bytesMax = options.bytesMax ?? limits.answersBytesMax;
@@ -40,6 +43,16 @@ export class AnswerGate {
       "overloaded",
       `Answers of ${this.#bytes} bytes wait for their clients to read them, and this member holds ${this.#bytesMax} at most: send it again later.`,
     );
+  }
+
+  /**
+   * To be awaited before an answer is encoded: large ones take a turn of the event loop each, so that
+   * many at once do not keep the member from its heartbeats.
+   */
+  turn(result: OperationResult): Promise<void> | undefined {
+    if (answerBytes(result) < countedBytesMin) return undefined;
+    this.#lastTurn = this.#lastTurn.then(() => new Promise((resolve) => this.#clock.endOfTurn(resolve)));
+    return this.#lastTurn;
   }
 
   /** An answer's body: as it is, or when it is large counted until it is read. */
@@ -81,6 +94,25 @@ export class AnswerGate {
       { highWaterMark: 0 },
     );
   }
+}
+
+function answerBytes(result: OperationResult): number {
+  switch (result.type) {
+    case "txn":
+      return result.responses.reduce((bytes, response) => bytes + answerBytes(response), 0);
+    case "range":
+      return bytesOf(result.keys);
+    case "delete":
+      return bytesOf(result.previous);
+    case "put":
+      return result.previous === undefined ? 0 : bytesOf([result.previous]);
+  }
+}
+
+function bytesOf(keys: readonly KeyValue[]): number {
+  let bytes = 0;
+  for (const { key, value } of keys) bytes += key.length + value.length;
+  return bytes;
 }
 
 /** Of this process: memory is one. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { CoracleError, type ErrorCode } from "../base/errors.ts";
+import type { RangeResult } from "../kv/types.ts";
 import { FakeClock } from "../node/fake-clock.test-support.ts";
 import { AnswerGate } from "./answer-gate.ts";
 import { readBody } from "./body.ts";
@@ -97,6 +98,24 @@ describe("answers on their way", () => {
     assert.equal(gate.bytes, 600 * 1024);
     assert.deepEqual(new Uint8Array(await response.arrayBuffer()), large());
     assert.equal(gate.bytes, 0);
+  });
+
+  test("that are large take a turn of the event loop each to be encoded", async () => {
+    const clock = new FakeClock();
+    const gate = new AnswerGate({ clock });
+    const answer = (bytes: number): RangeResult => {
+      const keyValue = { key: new Uint8Array(1), createRevision: 1, modRevision: 1, version: 1, lease: 0 };
+      const keys = [{ ...keyValue, value: new Uint8Array(bytes) }];
+      return { type: "range", revision: 1, count: 1, more: false, keys };
+    };
+    assert.equal(gate.turn(answer(1000)), undefined);
+    let turns = 0;
+    for (let at = 0; at < 3; at++) void gate.turn(answer(300 * 1024))?.then(() => turns++);
+    for (let expected = 0; expected <= 3; expected++) {
+      await settle();
+      assert.equal(turns, expected);
+      clock.advance(0);
+    }
   });
 
   test("refuse further reads over the bound", () => {

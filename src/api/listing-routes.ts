@@ -92,6 +92,7 @@ async function listKeys(api: ApiContext, c: Context): Promise<Response> {
   } as const;
   answerGate.admit();
   const result = await api.service.kv.range(range, consistencyOf(query));
+  await answerGate.turn(result);
 
   const document: Record<string, Item> = { revision: result.revision };
   if (countOnly) document.count = result.count;

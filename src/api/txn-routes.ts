@@ -1,6 +1,7 @@
 import type { Context } from "hono";
 import * as v from "valibot";
 import { limits } from "../base/limits.ts";
+import { answerGate } from "./answer-gate.ts";
 import { readDocument } from "./body.ts";
 import type { ApiContext, Handler } from "./context.ts";
 import { txnFields } from "./documents.ts";
@@ -28,6 +29,7 @@ async function runTxn(api: ApiContext, c: Context): Promise<Response> {
   const result = await api.service.kv.propose(commandOf(txn, request.headers));
   if (result.type !== "txn")
     throw new Error(`a transaction was answered with a result of type ${result.type}`);
+  await answerGate.turn(result);
   return documentResponse(form, txnFields(txn, result, form), 200, {
     "coracle-revision": String(result.revision),
   });

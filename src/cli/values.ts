@@ -25,12 +25,12 @@ export async function readValue(io: Io, argument: string | undefined): Promise<U
       "The value is missing: give it as an argument, as @file or on stdin.",
     );
   }
-  if (argument === undefined || argument === "-") return Uint8Array.from(await io.readInput());
-  if (argument.startsWith("@@")) return Uint8Array.from(utf8(argument.slice(1)));
-  if (!argument.startsWith("@")) return Uint8Array.from(utf8(argument));
+  if (argument === undefined || argument === "-") return new Uint8Array(await io.readInput());
+  if (argument.startsWith("@@")) return new Uint8Array(utf8(argument.slice(1)));
+  if (!argument.startsWith("@")) return new Uint8Array(utf8(argument));
   const path = argument.slice(1);
   try {
-    return Uint8Array.from(io.readFile(path));
+    return new Uint8Array(io.readFile(path));
   } catch (error) {
     throw new CommandFailure(
       exitCodes.usage,
