@@ -31,11 +31,23 @@ export class LogQueue {
   /** Why the group under way waits for room on the disk. */
   #full: string | undefined;
   readonly #times = new WriteTimes();
+  /** Asked for with every batch of proposals: nothing is computed before it is looked at. */
+  readonly #health: LogHealth;
   #closing: { done(): void; failed(error: Error): void } | undefined;
 
   constructor(options: LogQueueOptions) {
     this.#options = options;
     this.#bytes = options.bytes;
+    const full = (): string | undefined => this.#full;
+    const writeMs = (): number => this.#times.typicalMs(performance.now());
+    this.#health = {
+      get full() {
+        return full();
+      },
+      get writeMs() {
+        return writeMs();
+      },
+    };
     this.#worker = startWorker("storage/log-writer.ts", {
       onMessage: (message) => this.#onReply(message as WriterReply),
       onError: (reason) => this.#fail(reason),
@@ -55,7 +67,7 @@ export class LogQueue {
   }
 
   health(): LogHealth {
-    return { full: this.#full, writeMs: this.#times.typicalMs(performance.now()) };
+    return this.#health;
   }
 
   /**

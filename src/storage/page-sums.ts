@@ -128,27 +128,44 @@ function allSums(databasePath: string): Uint32Array<ArrayBuffer> {
   return Uint32Array.from(sums);
 }
 
+/** The frames of a write-ahead log whose pages the file of sums tells already. */
+export interface SummedFrames {
+  readonly salts: string;
+  readonly frames: number;
+}
+
 /**
- * Runs a checkpoint of `databasePath`, and afterwards has the file of sums say what the pages are.
- * Only those are read that the write-ahead log held, unless it began anew meanwhile.
+ * Runs a checkpoint of `databasePath`, which gives how many frames it has moved in all, and afterwards
+ * has the file of sums say what the pages are. Only those are read that changed since `summed`, which
+ * the call before gave, or that the write-ahead log held; all of them when it began anew meanwhile.
  */
-export function checkpointWithSums<T>(databasePath: string, sumsPath: string, checkpoint: () => T): T {
+export function checkpointWithSums(
+  databasePath: string,
+  sumsPath: string,
+  summed: SummedFrames | undefined,
+  checkpoint: () => number,
+): SummedFrames | undefined {
   const known = readSums(sumsPath);
   const before = walPages(`${databasePath}-wal`);
   beginSums(sumsPath);
+  let moved = 0;
   try {
-    return checkpoint();
+    moved = checkpoint();
   } finally {
     const after = walPages(`${databasePath}-wal`);
     try {
       const same = known !== undefined && before?.salts === after?.salts;
-      const sums = same ? refreshed(databasePath, known, after?.pages ?? []) : allSums(databasePath);
-      writeSums(sumsPath, sums);
+      const from = summed !== undefined && summed.salts === after?.salts ? summed.frames : 0;
+      const changed = new Set(after?.pages.slice(from));
+      writeSums(sumsPath, same ? refreshed(databasePath, known, changed) : allSums(databasePath));
+      summed = after && { salts: after.salts, frames: Math.max(0, moved) };
     } catch {
       // A full disk, perhaps: no sums are better than wrong ones.
       forgetSums(sumsPath);
+      summed = undefined;
     }
   }
+  return summed;
 }
 
 /** For a state.db that is about to be replaced. */

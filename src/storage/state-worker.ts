@@ -6,7 +6,7 @@ import type { SqliteDatabase } from "../base/sqlite.ts";
 import { postToOwner, serveWorker } from "../runtime/serve-worker.ts";
 import { openSqlite } from "../runtime/sqlite.ts";
 import { syncFile } from "./files.ts";
-import { checkpointWithSums } from "./page-sums.ts";
+import { checkpointWithSums, type SummedFrames } from "./page-sums.ts";
 import { walPosition, writeStateMark } from "./state-mark.ts";
 import type {
   CheckpointResult,
@@ -26,6 +26,7 @@ import { closeState, prepareStateReader, readApplied, readSnapshotMeta } from ".
 const cacheBytes = 1024 * 1024;
 const readBytes = 1024 * 1024;
 
+let summed: SummedFrames | undefined;
 let open: { readonly path: string; readonly database: SqliteDatabase } | undefined;
 
 function stateAt(path: string): SqliteDatabase {
@@ -50,9 +51,13 @@ function checkpoint(path: string, markPath: string, sumsPath: string): Checkpoin
   if (existsSync(wal)) syncFile(wal);
   if (position !== undefined) writeStateMark(markPath, position);
   const passive = database.prepare("PRAGMA wal_checkpoint(PASSIVE)");
-  const answered = checkpointWithSums(path, sumsPath, () => passive.get());
-  const row = present(answered, "the result of a checkpoint");
-  return { applied: index, frames: Number(row[1]), moved: Number(row[2]) };
+  let result: CheckpointResult | undefined;
+  summed = checkpointWithSums(path, sumsPath, summed, () => {
+    const row = present(passive.get(), "the result of a checkpoint");
+    result = { applied: index, frames: Number(row[1]), moved: Number(row[2]) };
+    return result.moved;
+  });
+  return present(result, "the result of a checkpoint");
 }
 
 function copy(path: string, target: string): CopyResult {

@@ -57,7 +57,7 @@ export const networkFaults: readonly Fault[] = [
     text: "what the leader sends is lost, what it is sent arrives: the others elect",
     network: "block",
     holdMs,
-    gapMsMax: electionGapMs,
+    gapMsMax: electionGapMs + 1000,
     begin: parted(leader, "out"),
   },
   {
