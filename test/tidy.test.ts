@@ -72,6 +72,7 @@ function matches(among: readonly TextFile[], pattern: RegExp, code = true): stri
 const tiers: readonly (readonly string[])[] = [
   ["base"],
   ["raft", "kv"],
+  ["service"],
   ["wire", "watch"],
   ["storage", "peer", "discovery", "config"],
   ["concurrency"],
@@ -82,14 +83,9 @@ const tiers: readonly (readonly string[])[] = [
 ];
 /** Stands beside the tiers: imports `base`, and only these rooms must not import it. */
 const platformRoom = "runtime";
-const platformFree = new Set(["base", "raft", "kv", "wire", "watch"]);
+const platformFree = new Set(["base", "raft", "kv", "service", "wire", "watch"]);
 /** Interfaces that lower rooms name, as types. */
-const sharedTypes: readonly (readonly [room: string, file: string])[] = [
-  ["wire", "src/peer/types.ts"],
-  ["watch", "src/api/service.ts"],
-  ["concurrency", "src/api/service.ts"],
-  ["etcd", "src/api/service.ts"],
-];
+const sharedTypes: readonly (readonly [room: string, file: string])[] = [["wire", "src/peer/types.ts"]];
 
 const importPattern = /^\s*(?:import|export)\s+(type\s)?(?:[^"';]*?\sfrom\s+)?"(\.[^"]+)"/gm;
 const lazyImportPattern = /\bimport\(\s*"(\.[^"]+)"\s*\)/g;

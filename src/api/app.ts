@@ -6,6 +6,7 @@ import { limits } from "../base/limits.ts";
 import { Elections } from "../concurrency/elections.ts";
 import { Locks } from "../concurrency/locks.ts";
 import { createEtcdServices } from "../etcd/services.ts";
+import type { Service } from "../service/service.ts";
 import type { ApiContext, Handler } from "./context.ts";
 import { quoted } from "./errors.ts";
 import { failureResponse, givenRequestId } from "./failure.ts";
@@ -15,7 +16,6 @@ import { crossSiteGuard, hostGuard } from "./guard.ts";
 import { rawPath } from "./key-target.ts";
 import { HttpMetrics } from "./metrics.ts";
 import { type ApiInfo, operatorRoutes } from "./operator-routes.ts";
-import type { Service } from "./service.ts";
 import { mountV1 } from "./v1.ts";
 
 export interface AppOptions {

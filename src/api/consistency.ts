@@ -1,7 +1,7 @@
 import * as v from "valibot";
+import type { Consistency } from "../service/service.ts";
 import { invalidArgument } from "./errors.ts";
 import { choice, integer } from "./query.ts";
-import type { Consistency } from "./service.ts";
 
 /** The parameters of every read. */
 export const consistencyParameters = {

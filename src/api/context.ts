@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import type { Clock } from "../base/clock.ts";
 import type { ElectionService, LockService } from "../concurrency/types.ts";
-import type { Service } from "./service.ts";
+import type { Service } from "../service/service.ts";
 
 /** What the routes work with. */
 export interface ApiContext {

@@ -9,8 +9,8 @@ import type {
   TxnOperation,
   TxnResult,
 } from "../kv/types.ts";
+import type { ClusterHead, MemberStatus } from "../service/service.ts";
 import type { Document, Form, Item } from "./media.ts";
-import type { ClusterHead, MemberStatus } from "./service.ts";
 
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 

@@ -1,7 +1,7 @@
 import { CoracleError } from "../base/errors.ts";
 import type { LeaseId } from "../kv/types.ts";
+import type { LeaseService, LeaseStatus } from "../service/service.ts";
 import type { FakeService } from "./fake-service.test-support.ts";
-import type { LeaseService, LeaseStatus } from "./service.ts";
 
 /** For tests: leases in memory, which end only when a test says so. */
 export class FakeLeases implements LeaseService {

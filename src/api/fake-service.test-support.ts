@@ -15,9 +15,9 @@ import type {
   RangeResult,
 } from "../kv/types.ts";
 import { validateCommand, validateRangeOperation } from "../kv/validate.ts";
+import type { ClusterHead, ClusterService, Consistency, KvService, Service } from "../service/service.ts";
 import { FakeLeases } from "./fake-leases.test-support.ts";
 import { FakeWatches } from "./fake-watches.test-support.ts";
-import type { ClusterHead, ClusterService, Consistency, KvService, Service } from "./service.ts";
 
 /** A version of a key: absent when it was deleted at that revision. */
 interface Version {

@@ -1,8 +1,8 @@
 import { compareBytes, equalBytes } from "../base/bytes.ts";
 import { CoracleError } from "../base/errors.ts";
 import type { KeyRange, KeyValue } from "../kv/types.ts";
+import type { Watch, WatchEvent, WatchReceiver, WatchRequest, WatchService } from "../service/service.ts";
 import type { FakeService } from "./fake-service.test-support.ts";
-import type { Watch, WatchEvent, WatchReceiver, WatchRequest, WatchService } from "./service.ts";
 
 interface Written {
   readonly revision: number;

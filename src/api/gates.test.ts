@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { CoracleError, type ErrorCode } from "../base/errors.ts";
 import type { RangeResult } from "../kv/types.ts";
 import { FakeClock } from "../node/fake-clock.test-support.ts";
-import { AnswerGate } from "./answer-gate.ts";
+import { AnswerGate } from "../service/answer-gate.ts";
 import { readBody } from "./body.ts";
 import { BodyGate } from "./body-gate.ts";
 import { documentForms, type Form, negotiate } from "./media.ts";

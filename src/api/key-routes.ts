@@ -2,7 +2,7 @@ import type { Context } from "hono";
 import * as v from "valibot";
 import { CoracleError } from "../base/errors.ts";
 import type { CommandResult, DeleteOperation, DeleteResult, PutOperation, PutResult } from "../kv/types.ts";
-import { answerGate } from "./answer-gate.ts";
+import { answerGate } from "../service/answer-gate.ts";
 import { checkPlainBody, readBody } from "./body.ts";
 import { type Condition, conditional, conditionOf, entityTag, evaluate } from "./conditions.ts";
 import { consistencyOf, consistencyParameters } from "./consistency.ts";

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { compareBytes, equalBytes, prefixEnd } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
 import type { KeyRange } from "../kv/types.ts";
-import { answerGate } from "./answer-gate.ts";
+import { answerGate } from "../service/answer-gate.ts";
 import { consistencyOf, consistencyParameters } from "./consistency.ts";
 import type { ApiContext, Handler } from "./context.ts";
 import { type Cursor, cursorAfter, parseCursor } from "./cursor.ts";

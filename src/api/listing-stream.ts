@@ -2,10 +2,10 @@ import { concatBytes, utf8 } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
 import type { RangeOperation, RangeResult } from "../kv/types.ts";
+import type { Consistency, KvService } from "../service/service.ts";
 import { type Cursor, cursorAfter } from "./cursor.ts";
 import { encodeEvent, failureEvent } from "./event-stream.ts";
 import { keyValueJson } from "./key-value-json.ts";
-import type { Consistency, KvService } from "./service.ts";
 import { streamHeaders } from "./watch-stream.ts";
 
 /** Keys that are read at once: a listing must not hold up the member. */

@@ -1,7 +1,7 @@
 import { Encoder } from "cbor-x/index-no-eval";
 import { utf8 } from "../base/bytes.ts";
 import { CoracleError } from "../base/errors.ts";
-import { answerGate, countedBytesMin } from "./answer-gate.ts";
+import { answerGate, countedBytesMin } from "../service/answer-gate.ts";
 
 /** A form an answer can take. `raw` is the value's bytes alone; the last two go on event by event. */
 export type Form = "raw" | "json" | "cbor" | StreamForm;

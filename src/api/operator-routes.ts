@@ -2,11 +2,11 @@ import type { Registry } from "prom-client";
 import * as v from "valibot";
 import { CoracleError, errorCodes } from "../base/errors.ts";
 import { etcdVersion } from "../etcd/version.ts";
+import type { Service } from "../service/service.ts";
 import type { Handler } from "./context.ts";
 import { errorFaces, quoted } from "./errors.ts";
 import { documentForms, documentResponse, negotiate } from "./media.ts";
 import { parseQuery, queryOf } from "./query.ts";
-import type { Service } from "./service.ts";
 
 /** Which program answers, and since when. */
 export interface ApiInfo {

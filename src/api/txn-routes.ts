@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import * as v from "valibot";
 import { limits } from "../base/limits.ts";
-import { answerGate } from "./answer-gate.ts";
+import { answerGate } from "../service/answer-gate.ts";
 import { readDocument } from "./body.ts";
 import type { ApiContext, Handler } from "./context.ts";
 import { txnFields } from "./documents.ts";

@@ -1,9 +1,9 @@
 import { utf8 } from "../base/bytes.ts";
 import type { CoracleError } from "../base/errors.ts";
+import type { Watch, WatchBatch, WatchEvent, WatchRequest, WatchService } from "../service/service.ts";
 import { encodeEvent, failureEvent } from "./event-stream.ts";
 import { deletedKeyJson, keyValueJson } from "./key-value-json.ts";
 import { mediaTypes, type StreamForm } from "./media.ts";
-import type { Watch, WatchBatch, WatchEvent, WatchRequest, WatchService } from "./service.ts";
 
 /** Bytes of a stream that wait for a client that does not read; then its watch is paused. */
 const waitingBytesMax = 64 * 1024;

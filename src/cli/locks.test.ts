@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Service } from "../api/service.ts";
 import { fromUtf8, utf8 } from "../base/bytes.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
@@ -8,6 +7,7 @@ import { seededRandom } from "../base/prng.ts";
 import { Elections } from "../concurrency/elections.ts";
 import { Locks } from "../concurrency/locks.ts";
 import { FakeClock } from "../node/fake-clock.test-support.ts";
+import type { Service } from "../service/service.ts";
 import { TestCluster } from "./test-cluster.test-support.ts";
 
 /** Locks and elections over real members: log, leases and watches. */

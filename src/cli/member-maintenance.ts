@@ -1,9 +1,9 @@
 import { open } from "node:fs/promises";
 import { crc32 } from "node:zlib";
-import type { MaintenanceService, SnapshotStream } from "../api/service.ts";
 import type { Clock } from "../base/clock.ts";
 import { pause } from "../base/pause.ts";
 import type { StateMachine } from "../kv/state-machine.ts";
+import type { MaintenanceService, SnapshotStream } from "../service/service.ts";
 import type { SnapshotFile } from "../storage/types.ts";
 
 /** How often it is looked whether a compaction has come to its end. */

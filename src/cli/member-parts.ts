@@ -1,9 +1,9 @@
 import type { Registry } from "prom-client";
-import type { LeaseService, Service } from "../api/service.ts";
 import { present } from "../base/assert.ts";
 import { createLeaseMetrics } from "../node/lease-metrics.ts";
 import { Leases } from "../node/leases.ts";
 import type { NodePartFactory } from "../node/part.ts";
+import type { LeaseService, Service } from "../service/service.ts";
 import type { WatchHub } from "../watch/hub.ts";
 import { createWatchHub } from "./member-watches.ts";
 

@@ -1,7 +1,7 @@
-import type { ClusterService, KvService, MemberStatus, Service } from "../api/service.ts";
 import type { Clock } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
 import type { Node } from "../node/node.ts";
+import type { ClusterService, KvService, MemberStatus, Service } from "../service/service.ts";
 import type { Identity } from "../storage/types.ts";
 import { createMaintenance, type MaintenanceFiles } from "./member-maintenance.ts";
 import type { MemberParts } from "./member-parts.ts";

@@ -1,5 +1,4 @@
 import { Registry } from "prom-client";
-import type { Service } from "../api/service.ts";
 import { present } from "../base/assert.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
 import type { MemberRecord } from "../base/members.ts";
@@ -11,6 +10,7 @@ import type { StateStore } from "../node/state-store.ts";
 import type { PeerMessage } from "../peer/types.ts";
 import type { MemberId } from "../raft/types.ts";
 import { openSqlite } from "../runtime/sqlite.ts";
+import type { Service } from "../service/service.ts";
 import { MemoryLogStore } from "../storage/memory-log.ts";
 import { MemberParts } from "./member-parts.ts";
 import { memberService } from "./member-service.ts";

@@ -1,5 +1,5 @@
-import type { Watch, WatchService } from "../api/service.ts";
 import type { CoracleError } from "../base/errors.ts";
+import type { Watch, WatchService } from "../service/service.ts";
 
 /** Why a wait for a deletion is over. */
 export type Woken =

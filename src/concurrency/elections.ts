@@ -1,6 +1,6 @@
-import type { WatchEvent } from "../api/service.ts";
 import { pause } from "../base/pause.ts";
 import type { KeyRange, KeyValue } from "../kv/types.ts";
+import type { WatchEvent } from "../service/service.ts";
 import { firstOf, proclaimTxn, queueOf, resignTxn } from "./claim.ts";
 import { eventsOf } from "./events.ts";
 import { isPassing } from "./passing.ts";

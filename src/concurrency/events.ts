@@ -1,5 +1,5 @@
-import type { WatchEvent, WatchRequest, WatchService } from "../api/service.ts";
 import type { CoracleError } from "../base/errors.ts";
+import type { WatchEvent, WatchRequest, WatchService } from "../service/service.ts";
 
 /** Batches that may wait for the reader before the watch is asked to hold on. */
 const batchesMax = 16;

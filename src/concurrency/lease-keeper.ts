@@ -1,7 +1,7 @@
-import type { LeaseService } from "../api/service.ts";
 import type { Clock, Timer } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
 import type { LeaseId } from "../kv/types.ts";
+import type { LeaseService } from "../service/service.ts";
 
 export interface LeaseKeeperOptions {
   readonly leases: LeaseService;

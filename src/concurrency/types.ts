@@ -1,6 +1,6 @@
-import type { KvService, LeaseService, WatchService } from "../api/service.ts";
 import type { Clock } from "../base/clock.ts";
 import type { KeyValue, LeaseId } from "../kv/types.ts";
+import type { KvService, LeaseService, WatchService } from "../service/service.ts";
 
 /**
  * Locks and elections over keys, leases and watches, with the keys of etcd's recipes, so that clients of

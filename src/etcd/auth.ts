@@ -1,4 +1,4 @@
-import type { Service } from "../api/service.ts";
+import type { Service } from "../service/service.ts";
 import type { Auth } from "./gen/auth_pb.ts";
 import { headerOf } from "./messages.ts";
 import { refusal } from "./refusals.ts";

@@ -1,5 +1,5 @@
-import type { Service } from "../api/service.ts";
 import type { MemberRecord } from "../base/members.ts";
+import type { Service } from "../service/service.ts";
 import { EtcdError, grpcCodes } from "./error.ts";
 import type { Cluster, Member } from "./gen/cluster_pb.ts";
 import type { ResponseHeader } from "./gen/header_pb.ts";

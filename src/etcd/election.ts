@@ -1,6 +1,6 @@
-import type { Service } from "../api/service.ts";
 import { int64 } from "../base/int64.ts";
 import type { ClaimKey, ElectionService } from "../concurrency/types.ts";
+import type { Service } from "../service/service.ts";
 import type { Election, LeaderKey } from "./gen/election_pb.ts";
 import { headerOf, keyValueMessage, safeNumber } from "./messages.ts";
 import { refusal } from "./refusals.ts";

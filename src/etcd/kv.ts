@@ -1,5 +1,5 @@
-import type { Service } from "../api/service.ts";
 import type { Command, CommandBody, CommandResult } from "../kv/types.ts";
+import type { Service } from "../service/service.ts";
 import type { KV } from "./gen/kv_pb.ts";
 import { deleteOperation, putOperation, rangeOperation, txnOperation } from "./kv-requests.ts";
 import { deleteResponse, putResponse, rangeResponse, txnResponse } from "./kv-responses.ts";

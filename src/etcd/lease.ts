@@ -1,6 +1,6 @@
-import type { Service } from "../api/service.ts";
 import { CoracleError } from "../base/errors.ts";
 import { int64 } from "../base/int64.ts";
+import type { Service } from "../service/service.ts";
 import type { Lease, LeaseKeepAliveResponse } from "./gen/lease_pb.ts";
 import { headerOf, safeNumber } from "./messages.ts";
 import { etcdErrorOf } from "./refusals.ts";

@@ -1,6 +1,6 @@
-import type { Service } from "../api/service.ts";
 import { int64 } from "../base/int64.ts";
 import type { LockService } from "../concurrency/types.ts";
+import type { Service } from "../service/service.ts";
 import type { Lock } from "./gen/lock_pb.ts";
 import { headerOf } from "./messages.ts";
 import { refusal } from "./refusals.ts";

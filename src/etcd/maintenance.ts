@@ -1,6 +1,6 @@
 import { getLogger } from "@logtape/logtape";
-import type { Service } from "../api/service.ts";
 import { emptyBytes } from "../base/bytes.ts";
+import type { Service } from "../service/service.ts";
 import { EtcdError, grpcCodes } from "./error.ts";
 import type { Maintenance, SnapshotResponse } from "./gen/maintenance_pb.ts";
 import { headerOf, safeNumber } from "./messages.ts";

@@ -1,5 +1,5 @@
-import type { ClusterHead } from "../api/service.ts";
 import type { KeyValue as StoredKeyValue } from "../kv/types.ts";
+import type { ClusterHead } from "../service/service.ts";
 import type { ResponseHeader } from "./gen/header_pb.ts";
 import type { KeyValue } from "./gen/mvcc_pb.ts";
 

@@ -1,9 +1,9 @@
 import type { DescService } from "@bufbuild/protobuf";
-import type { Service } from "../api/service.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
 import { Elections } from "../concurrency/elections.ts";
 import { Locks } from "../concurrency/locks.ts";
 import type { ElectionService, LockService } from "../concurrency/types.ts";
+import type { Service } from "../service/service.ts";
 import { authHandlers } from "./auth.ts";
 import { clusterHandlers } from "./cluster.ts";
 import { electionHandlers } from "./election.ts";

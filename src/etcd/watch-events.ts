@@ -1,5 +1,5 @@
-import type { WatchBatch } from "../api/service.ts";
 import { emptyBytes } from "../base/bytes.ts";
+import type { WatchBatch } from "../service/service.ts";
 import { type Event, Event_EventType as EventType } from "./gen/mvcc_pb.ts";
 import type { WatchResponse } from "./gen/watch_pb.ts";
 import { keyValueMessage } from "./messages.ts";

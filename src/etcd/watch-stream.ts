@@ -1,7 +1,7 @@
-import type { Service, Watch, WatchBatch, WatchRequest } from "../api/service.ts";
 import { compareBytes } from "../base/bytes.ts";
 import type { Clock, Timer } from "../base/clock.ts";
 import { CoracleError, messageOf } from "../base/errors.ts";
+import type { Service, Watch, WatchBatch, WatchRequest } from "../service/service.ts";
 import {
   WatchCreateRequest_FilterType as FilterType,
   type WatchCreateRequest,

@@ -1,5 +1,5 @@
-import type { Service } from "../api/service.ts";
 import type { Clock } from "../base/clock.ts";
+import type { Service } from "../service/service.ts";
 import type { Watch } from "./gen/watch_pb.ts";
 import type { HandlersOf } from "./types.ts";
 import { WatchStream } from "./watch-stream.ts";

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
-import type { LeaseService, LeaseStatus } from "../api/service.ts";
 import { CoracleError } from "../base/errors.ts";
 import { compareInt64, packInt64, unpackInt64 } from "../base/int64.ts";
 import type { StateMachine } from "../kv/state-machine.ts";
 import type { CommandResult, LeaseCommand, LeaseId } from "../kv/types.ts";
 import type { MemberId } from "../raft/types.ts";
+import type { LeaseService, LeaseStatus } from "../service/service.ts";
 import { LeaseRenewals } from "./lease-renewals.ts";
 import { Lessor, type LessorOptions } from "./lessor.ts";
 import type { NodeAccess, NodePart } from "./part.ts";

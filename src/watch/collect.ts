@@ -1,5 +1,5 @@
-import type { WatchEvent } from "../api/service.ts";
 import type { Change } from "../kv/changes.ts";
+import type { WatchEvent } from "../service/service.ts";
 import { keyText, type Topic } from "./topic.ts";
 import type { TopicIndex } from "./topic-index.ts";
 import type { WatchSource } from "./types.ts";

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { WatchRequest } from "../api/service.ts";
 import { utf8 } from "../base/bytes.ts";
 import { CoracleError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { seededRandom } from "../base/prng.ts";
 import { Bench, del, keys, put, txn } from "../kv/builders.test-support.ts";
+import type { WatchRequest } from "../service/service.ts";
 import { WatchHub } from "./hub.ts";
 import type { WatchLimits } from "./types.ts";
 import { Recorder, TurnClock } from "./watch.test-support.ts";

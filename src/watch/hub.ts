@@ -1,9 +1,9 @@
 import { getLogger } from "@logtape/logtape";
-import type { Watch, WatchReceiver, WatchRequest, WatchService } from "../api/service.ts";
 import type { Clock } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { Random } from "../base/prng.ts";
+import type { Watch, WatchReceiver, WatchRequest, WatchService } from "../service/service.ts";
 import { collect } from "./collect.ts";
 import { compacted, shuttingDown } from "./errors.ts";
 import { Giving } from "./giving.ts";

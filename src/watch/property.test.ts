@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { WatchRequest } from "../api/service.ts";
 import { compareBytes, fromUtf8, utf8 } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
 import { type Random, seededRandom } from "../base/prng.ts";
 import { Bench, del, put, txn } from "../kv/builders.test-support.ts";
 import type { AppliedEntry } from "../kv/state-machine.ts";
 import type { CommandBody, DeleteOperation, PutOperation } from "../kv/types.ts";
+import type { WatchRequest } from "../service/service.ts";
 import { WatchHub } from "./hub.ts";
 import { Recorder, TurnClock, told } from "./watch.test-support.ts";
 

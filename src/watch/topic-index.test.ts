@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { WatchRequest } from "../api/service.ts";
 import { compareBytes } from "../base/bytes.ts";
 import { type Random, seededRandom } from "../base/prng.ts";
+import type { WatchRequest } from "../service/service.ts";
 import { IntervalTree } from "./interval-tree.ts";
 import { keyText, type Topic } from "./topic.ts";
 import { TopicIndex } from "./topic-index.ts";

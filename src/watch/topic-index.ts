@@ -1,5 +1,5 @@
-import type { WatchRequest } from "../api/service.ts";
 import type { Random } from "../base/prng.ts";
+import type { WatchRequest } from "../service/service.ts";
 import { type IntervalHandle, IntervalTree } from "./interval-tree.ts";
 import { Topic } from "./topic.ts";
 

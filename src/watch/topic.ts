@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import type { WatchBatch, WatchEvent, WatchRequest } from "../api/service.ts";
+import type { WatchBatch, WatchEvent, WatchRequest } from "../service/service.ts";
 import type { Watcher } from "./watcher.ts";
 
 const decoder = new TextDecoder("latin1");

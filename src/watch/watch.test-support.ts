@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import type { Watch, WatchBatch, WatchEvent, WatchReceiver } from "../api/service.ts";
 import { fromUtf8 } from "../base/bytes.ts";
 import type { Clock, Timer } from "../base/clock.ts";
 import type { CoracleError } from "../base/errors.ts";
+import type { Watch, WatchBatch, WatchEvent, WatchReceiver } from "../service/service.ts";
 
 /** A clock whose turns end when a test says so. */
 export class TurnClock implements Clock {

@@ -1,5 +1,5 @@
-import type { Watch, WatchReceiver } from "../api/service.ts";
 import type { CoracleError } from "../base/errors.ts";
+import type { Watch, WatchReceiver } from "../service/service.ts";
 import type { QueuedBatch, Topic } from "./topic.ts";
 
 /** What a watch needs of its hub. */

@@ -1,6 +1,6 @@
-import type { WatchBatch, WatchEvent, WatchRequest } from "../../../src/api/service.ts";
 import { toHex } from "../../../src/base/bytes.ts";
 import type { KeyValue } from "../../../src/kv/types.ts";
+import type { WatchBatch, WatchEvent, WatchRequest } from "../../../src/service/service.ts";
 import { Violation } from "../engine/violation.ts";
 import type { ModelEvent, ModelStore } from "./model-store.ts";
 import { keyText } from "./model-text.ts";

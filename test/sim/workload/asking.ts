@@ -14,9 +14,9 @@ export type Answer<T> =
 
 const patienceMs = 3500;
 
-/** Any member that takes part. */
+/** Any member that takes part; it may be stopped, which a client cannot know. */
 export function anyMember(world: World, random: Random): MemberProcess | undefined {
-  const hosts = world.hosts.filter((host) => host.active && !host.retired);
+  const hosts = world.hosts.filter((host) => host.process?.ready === true && !host.retired);
   return hosts.length === 0 ? undefined : (pick(random, hosts) as Host).process;
 }
 

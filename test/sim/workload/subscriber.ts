@@ -1,8 +1,8 @@
-import type { Watch, WatchRequest } from "../../../src/api/service.ts";
 import { prefixEnd, utf8 } from "../../../src/base/bytes.ts";
 import { CoracleError } from "../../../src/base/errors.ts";
 import type { Random } from "../../../src/base/prng.ts";
 import type { KeyRange } from "../../../src/kv/types.ts";
+import type { Watch, WatchRequest } from "../../../src/service/service.ts";
 import { WatchPromises } from "../checkers/watch-promises.ts";
 import { between, chance, pick } from "../engine/streams.ts";
 import { Violation } from "../engine/violation.ts";
