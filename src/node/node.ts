@@ -286,8 +286,10 @@ export class Node implements TransportEvents {
     if (consistency.mode === "linearizable") await this.#reads.current();
     else if (consistency.maxStaleMs !== undefined) await this.#reads.fresh(consistency.maxStaleMs);
     // While a snapshot takes its place, the state is closed.
-    while (this.#installing !== undefined) await this.#installing;
-    return this.#state.range(request);
+    return this.#reads.turns.run(
+      () => this.#state.range(request),
+      () => this.#installing,
+    );
   }
 
   get revision(): number {

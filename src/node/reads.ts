@@ -3,6 +3,7 @@ import { CoracleError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { firstNumber, type Random } from "../base/prng.ts";
 import { type MemberId, nobody, type RaftEvent } from "../raft/types.ts";
+import { ReadTurns } from "./read-turns.ts";
 
 export interface ReadContext {
   readonly clock: Clock;
@@ -39,6 +40,8 @@ interface Confirmed {
  * round is simply asked for again until the deadline.
  */
 export class Reads {
+  /** Where the reads themselves are carried out, once they are due. */
+  readonly turns: ReadTurns;
   readonly #context: ReadContext;
   #queued: Waiter[] = [];
   /** When the first of `#queued` was added: no later than any of them was asked. */
@@ -54,6 +57,7 @@ export class Reads {
 
   constructor(context: ReadContext) {
     this.#context = context;
+    this.turns = new ReadTurns(context.clock);
     this.#nextContext = firstNumber(context.random);
   }
 
