@@ -92,7 +92,12 @@ async function listKeys(api: ApiContext, c: Context): Promise<Response> {
   } as const;
   answerGate.admit();
   const result = await api.service.kv.range(range, consistencyOf(query));
-  await answerGate.turn(result);
+  const turn = answerGate.turn(result);
+  if (turn !== undefined) {
+    await turn;
+    // Many may have been let in together, before any of their answers was there.
+    answerGate.admit();
+  }
 
   const document: Record<string, Item> = { revision: result.revision };
   if (countOnly) document.count = result.count;

@@ -1,4 +1,5 @@
 import type { Command, CommandBody, CommandResult } from "../kv/types.ts";
+import { answerGate } from "../service/answer-gate.ts";
 import type { Service } from "../service/service.ts";
 import type { KV } from "./gen/kv_pb.ts";
 import { deleteOperation, putOperation, rangeOperation, txnOperation } from "./kv-requests.ts";
@@ -14,6 +15,7 @@ export function kvHandlers({ kv, cluster, maintenance }: Service): HandlersOf<ty
   ): Promise<Result<T>> => {
     const command: Command = { body };
     const result = await kv.propose(command);
+    await answerGate.turn(result);
     if (result.type !== body.type) throw new Error(`a ${body.type} was answered with a ${result.type}`);
     return result as Result<T>;
   };
@@ -21,7 +23,14 @@ export function kvHandlers({ kv, cluster, maintenance }: Service): HandlersOf<ty
     async range(request) {
       const operation = rangeOperation(request);
       const mode = request.serializable ? "serializable" : "linearizable";
+      answerGate.admit();
       const result = await kv.range(operation, { mode });
+      const turn = answerGate.turn(result);
+      if (turn !== undefined) {
+        await turn;
+        // Many may have been let in together, before any of their answers was there.
+        answerGate.admit();
+      }
       return rangeResponse(headerOf(cluster.head(), result.revision), result);
     },
     async put(request) {

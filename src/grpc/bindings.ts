@@ -12,6 +12,7 @@ import type {
 } from "@grpc/grpc-js";
 import { EtcdError, grpcCodes } from "../etcd/error.ts";
 import type { EtcdContext, HandlersOf } from "../etcd/types.ts";
+import { answerGate, countedBytesMin } from "../service/answer-gate.ts";
 import { CallContext, type CancellableCall } from "./call-context.ts";
 import { decoder, encoder, Unreadable } from "./codec.ts";
 import { serviceError } from "./status.ts";
@@ -29,6 +30,8 @@ export interface CallHost {
   /** Streams and calls that wait, for a lock perhaps: to be ended when the member stops, or they never would. */
   readonly waiting: Set<CallContext>;
   readonly stopping: () => boolean;
+  /** Ends the connection of a client (`address:port`) that does not read its answers. */
+  cut(peer: string): void;
 }
 
 export interface Binding {
@@ -59,6 +62,7 @@ function definitionOf(
   host: CallHost,
 ): MethodDefinition<unknown, unknown> {
   const encode = encoder(method.output);
+  const unary = method.methodKind === "unary";
   const unused = (): never => {
     throw new Error("a server neither encodes requests nor decodes answers");
   };
@@ -68,7 +72,8 @@ function definitionOf(
     requestStream: method.methodKind === "bidi_streaming" || method.methodKind === "client_streaming",
     responseStream: method.methodKind === "bidi_streaming" || method.methodKind === "server_streaming",
     requestDeserialize: decoder(method.input, host.receiveBytesMax),
-    responseSerialize: (message) => encode(message as Message),
+    // What a single call answers is encoded when it is known whether anybody waits for it.
+    responseSerialize: (message) => (unary ? (message as Buffer) : encode(message as Message)),
     requestSerialize: unused,
     responseDeserialize: unused,
   };
@@ -76,30 +81,44 @@ function definitionOf(
 
 function implement(method: DescMethod, handler: () => AnyHandler, host: CallHost) {
   const path = `${method.parent.typeName}/${method.name}`;
-  if (method.methodKind === "unary") return unary(handler as () => Unary, path, host);
+  if (method.methodKind === "unary") return unary(handler as () => Unary, encoder(method.output), path, host);
   if (method.methodKind === "server_streaming")
     return serverStream(handler as () => ServerStream, path, host);
   return bidi(handler as () => Bidi, path, host);
 }
 
+type UnaryCall = ServerUnaryCall<Message | Unreadable, Buffer>;
+
 function unary(
   handler: () => Unary,
+  encode: (message: Message) => Buffer,
   path: string,
   host: CallHost,
-): handleUnaryCall<Message | Unreadable, Message> {
+): handleUnaryCall<Message | Unreadable, Buffer> {
   return (call, answer) => {
-    answerUnary(call, handler, host).then(
-      (response) => answer(null, response),
-      (error) => answer(serviceError(error, path)),
-    );
+    // Its connection may have gone while it waited for its turn.
+    if (call.cancelled) return;
+    answerUnary(call, handler, host)
+      .then((response) => {
+        if (call.cancelled) return;
+        const bytes = encode(response);
+        if (bytes.length >= countedBytesMin) holdAnswer(call, bytes.length, host);
+        answer(null, bytes);
+      })
+      .catch((error) => answer(serviceError(error, path)));
   };
 }
 
-async function answerUnary(
-  call: ServerUnaryCall<Message | Unreadable, Message>,
-  handler: () => Unary,
-  host: CallHost,
-): Promise<Message> {
+/** Counts a large answer until the client has taken it. grpc-js says "cancelled" of every end of a call. */
+function holdAnswer(call: UnaryCall, bytes: number, host: CallHost): void {
+  const peer = call.getPeer();
+  call.once(
+    "cancelled",
+    answerGate.hold(bytes, () => host.cut(peer)),
+  );
+}
+
+async function answerUnary(call: UnaryCall, handler: () => Unary, host: CallHost): Promise<Message> {
   const { request } = call;
   if (request instanceof Unreadable) throw request.error;
   const context = new CallContext(call);

@@ -4,6 +4,8 @@ import { AuthorityMender } from "./authority.ts";
 
 /** Bytes that wait on either side before the other one is held up. */
 const waitingBytesMax = 256 * 1024;
+/** Bytes that one client may leave unread here; beyond them it is cut off. */
+const unreadBytesMax = 64 * 1024 * 1024;
 const blockBytes = 32 * 1024;
 /** How long a connection that is over may take to bring its last bytes to the client. */
 const lingerMs = 5_000;
@@ -58,6 +60,11 @@ export class MendedSocket extends Duplex {
 
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
     // Copied: whoever wrote it may use the memory again after `done`.
+    // A client may allow any number of bytes to be on their way, and then read none of them.
+    if (this.writableLength > unreadBytesMax) {
+      this.destroy(new Error("the client does not read its answers"));
+      return;
+    }
     if (this.#used + chunk.length > this.#block.length) this.#grow(this.#used + chunk.length);
     this.#block.set(chunk, this.#used);
     this.#used += chunk.length;

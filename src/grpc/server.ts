@@ -51,6 +51,8 @@ export class GrpcServer implements CallHost {
   readonly waiting = new Set<CallContext>();
   readonly #server: Server;
   readonly #sockets: SocketServer;
+  /** By `address:port` of the client. */
+  readonly #connections = new Map<string, MendedSocket>();
   readonly #options: GrpcServerOptions;
   #services: GrpcServices | undefined;
   #port = 0;
@@ -70,7 +72,17 @@ export class GrpcServer implements CallHost {
     });
     this.#addServices();
     const connections = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
-    this.#sockets = createServer((socket) => connections.injectConnection(new MendedSocket(socket)));
+    this.#sockets = createServer((socket) => {
+      const connection = new MendedSocket(socket);
+      const peer = `${socket.remoteAddress}:${socket.remotePort}`;
+      this.#connections.set(peer, connection);
+      socket.once("close", () => this.#connections.delete(peer));
+      connections.injectConnection(connection);
+    });
+  }
+
+  cut(peer: string): void {
+    this.#connections.get(peer)?.destroy(new Error("the client does not read its answers"));
   }
 
   get port(): number {

@@ -1,7 +1,7 @@
 import { type Clock, systemClock, type Timer } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-import type { KeyValue, OperationResult } from "../kv/types.ts";
+import type { CommandResult, KeyValue } from "../kv/types.ts";
 
 export interface AnswerGateOptions {
   readonly bytesMax?: number;
@@ -46,10 +46,26 @@ export class AnswerGate {
   }
 
   /**
+   * Counts an answer that is sent by other means than `body`, until what it returns is called. `stalled`
+   * is called when that does not happen in time: then the client has to be cut off.
+   */
+  hold(bytes: number, stalled: () => void): () => void {
+    let held = true;
+    this.#bytes += bytes;
+    const timer = this.#clock.after(this.#stallMsMax, stalled);
+    return () => {
+      if (!held) return;
+      held = false;
+      timer.cancel();
+      this.#bytes -= bytes;
+    };
+  }
+
+  /**
    * To be awaited before an answer is encoded: large ones take a turn of the event loop each, so that
    * many at once do not keep the member from its heartbeats.
    */
-  turn(result: OperationResult): Promise<void> | undefined {
+  turn(result: CommandResult): Promise<void> | undefined {
     if (answerBytes(result) < countedBytesMin) return undefined;
     this.#lastTurn = this.#lastTurn.then(() => new Promise((resolve) => this.#clock.endOfTurn(resolve)));
     return this.#lastTurn;
@@ -96,7 +112,7 @@ export class AnswerGate {
   }
 }
 
-function answerBytes(result: OperationResult): number {
+function answerBytes(result: CommandResult): number {
   switch (result.type) {
     case "txn":
       return result.responses.reduce((bytes, response) => bytes + answerBytes(response), 0);
@@ -106,6 +122,8 @@ function answerBytes(result: OperationResult): number {
       return bytesOf(result.previous);
     case "put":
       return result.previous === undefined ? 0 : bytesOf([result.previous]);
+    default:
+      return 0;
   }
 }
 

@@ -1,6 +1,7 @@
 import type { DescMethod, DescService, MessageShape } from "@bufbuild/protobuf";
 import { type DescMessage, toBinary } from "@bufbuild/protobuf";
 import type { Context } from "hono";
+import { utf8 } from "../../base/bytes.ts";
 import { grpcCodes } from "../../etcd/error.ts";
 import { Auth } from "../../etcd/gen/auth_pb.ts";
 import { Cluster } from "../../etcd/gen/cluster_pb.ts";
@@ -11,6 +12,7 @@ import { Lock } from "../../etcd/gen/lock_pb.ts";
 import { Maintenance } from "../../etcd/gen/maintenance_pb.ts";
 import { Watch } from "../../etcd/gen/watch_pb.ts";
 import type { EtcdContext, EtcdServices } from "../../etcd/types.ts";
+import { answerGate, countedBytesMin } from "../../service/answer-gate.ts";
 import type { Handler } from "../context.ts";
 import { decoderOf } from "./decode.ts";
 import { encoderOf } from "./encode.ts";
@@ -162,7 +164,10 @@ function answerer(method: DescMethod, handler: unknown): Answer {
   };
   if (method.methodKind === "unary") {
     const unary = handler as Unary;
-    return async (c, context) => new Response(encode(await unary(await first(c), context)), jsonHeaders);
+    return async (c, context) => {
+      const text = encode(await unary(await first(c), context));
+      return new Response(text.length < countedBytesMin ? text : answerGate.body(utf8(text)), jsonHeaders);
+    };
   }
   const line = (message: Message): string => `{"result":${encode(message)}}`;
   if (method.methodKind === "server_streaming") {
