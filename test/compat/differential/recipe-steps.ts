@@ -35,6 +35,9 @@ export function leaseStep(v: Values, known: Known, member: number): Step {
   }
 }
 
+/** Granted by no step: a lock with a lease that exists would wait. */
+const unknownLease = 4242;
+
 /** A lock that one lease holds and another waits for. */
 export function lockSteps(v: Values, at: number, member: () => number): Step[] {
   const [first, second] = [5000 + at, 6000 + at];
@@ -46,7 +49,7 @@ export function lockSteps(v: Values, at: number, member: () => number): Step[] {
     call("/v3/lock/lock", { name: base64(name), lease: first }, member()),
   ];
   if (v.oneIn(3)) steps.push(call("/v3/lock/lock", { name: base64(name), lease: first }, member()));
-  if (v.oneIn(4)) steps.push(call("/v3/lock/lock", { name: base64(name), lease: 77 }, member()));
+  if (v.oneIn(4)) steps.push(call("/v3/lock/lock", { name: base64(name), lease: unknownLease }, member()));
   if (v.oneIn(2)) {
     const body = { name: base64(name), lease: second };
     const prefix = base64(`${name}/`);

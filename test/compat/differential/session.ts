@@ -126,7 +126,8 @@ export class Session {
         return null;
       }
       case "wait": {
-        const reply = this.#face(step.member).call(step.path, this.#resolved(step.body));
+        const call = this.#face(step.member).call(step.path, this.#resolved(step.body));
+        const reply = call.catch((error: unknown) => ({ status: -1, body: { broken: String(error) } }));
         pending.push({ step: index, reply });
         await this.#keysBelow(step.prefix, step.keys, reply);
         return null;
