@@ -163,8 +163,11 @@ export async function runWhileHeld(
     child.kill("SIGTERM");
     kill ??= setTimeout(() => child.kill("SIGKILL"), killAfterMs);
   };
-  // The program decides how long it takes to stop at Ctrl-C; without the lock it must not go on.
-  const pass = (): void => child.kill("SIGTERM");
+  // The program decides how long it takes to stop; without the lock it must not go on. At a terminal
+  // Ctrl-C has reached the program as well.
+  const pass = (): void => {
+    if (interrupted.reason !== "SIGINT" || !io.inputIsTerminal) child.kill("SIGTERM");
+  };
   lost.addEventListener("abort", end, { once: true });
   interrupted.addEventListener("abort", pass, { once: true });
   if (interrupted.aborted) pass();

@@ -14,7 +14,10 @@ export interface Io {
   readFile(path: string): Uint8Array;
   readonly inputIsTerminal: boolean;
   readonly outputIsTerminal: boolean;
-  /** Aborts at SIGINT or SIGTERM, which from this call on do not end the process by themselves. */
+  /**
+   * Aborts at SIGINT or SIGTERM, the reason is its name; from this call on they do not end the process
+   * by themselves.
+   */
   interrupted(): AbortSignal;
   run(command: ChildCommand): Child;
 }
@@ -36,8 +39,7 @@ function onInterruption(): AbortSignal {
   if (interruption === undefined) {
     const first = new AbortController();
     interruption = first;
-    process.on("SIGINT", () => first.abort());
-    process.on("SIGTERM", () => first.abort());
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => first.abort(signal));
   }
   return interruption.signal;
 }
