@@ -278,6 +278,10 @@ export class StateFiles {
     clearInterval(this.#timer);
     await this.#wal.idle();
     try {
+      // A state machine that could not be opened has not closed its connection: left to the end of the
+      // process, that would be a checkpoint into a file that is being refused.
+      if (this.#database !== undefined) closeState(this.#statePath, this.#database);
+      this.#database = undefined;
       await this.inbox.close();
       await this.#calls.close();
     } catch (error) {

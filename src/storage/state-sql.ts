@@ -17,11 +17,13 @@ export const pageBytes = 4096;
 
 /** Prepares state.db for the connection that writes it. */
 export function prepareState(database: SqliteDatabase, cacheBytes: number): void {
-  // auto_vacuum takes effect in a new file only, and before WAL mode creates its first page.
   // Without fsync: an empty file need not survive a power loss.
-  database.exec(
-    `PRAGMA synchronous = OFF; PRAGMA page_size = ${pageBytes}; PRAGMA auto_vacuum = INCREMENTAL`,
-  );
+  database.exec("PRAGMA synchronous = OFF");
+  if (database.prepare("PRAGMA page_count").get()?.[0] === 0) {
+    // auto_vacuum takes effect in a new file only, before WAL mode creates its first page. To set it
+    // again would write to a file that is perhaps damaged, and must stay as it is then.
+    database.exec(`PRAGMA page_size = ${pageBytes}; PRAGMA auto_vacuum = INCREMENTAL`);
+  }
   database.exec("PRAGMA journal_mode = WAL");
   database.exec(`${common}; PRAGMA cache_size = ${-Math.ceil(cacheBytes / 1024)}`);
 }
