@@ -5,6 +5,7 @@ import { FakeService } from "../api/fake-service.test-support.ts";
 import { randomId, seededRandom } from "../base/prng.ts";
 import { KV } from "../etcd/gen/kv_pb.ts";
 import { createEtcdServices } from "../etcd/services.ts";
+import { onBun } from "../runtime/which.ts";
 import { TestClient } from "./client.test-support.ts";
 import { GrpcServer } from "./server.ts";
 
@@ -106,7 +107,9 @@ async function talk(port: number): Promise<void> {
   await closed;
 }
 
-test(`clients that send anything harm nobody else (SEED=${seed})`, { timeout: 60_000 }, async () => {
+const skip = onBun ? false : "Deno 2.9.6 itself ends on some of it, see DESIGN.md";
+
+test(`clients that send anything harm nobody else (SEED=${seed})`, { timeout: 60_000, skip }, async () => {
   const server = new GrpcServer({ host: "127.0.0.1", port: 0, receiveBytesMax: 2_097_152 });
   await server.listen();
   server.serve({ etcd: createEtcdServices(new FakeService()), ready: () => true });

@@ -36,6 +36,8 @@ export class MendedSocket extends Duplex {
     socket.on("end", () => this.push(null));
     socket.on("error", (error) => this.destroy(error));
     socket.on("close", () => this.destroy());
+    // The session hears of it by the close; without a listener of its own an error would end the process.
+    this.on("error", () => {});
   }
 
   get remoteAddress(): string | undefined {
