@@ -212,6 +212,14 @@ describe("a bad request to the gateway", () => {
     });
   }
 
+  test("a transaction nested without end is refused", async () => {
+    for (const levels of [200, 20_000, 50_000]) {
+      const body = `${'{"success":[{"request_txn":'.repeat(levels)}{}${"}]}".repeat(levels)}`;
+      const { status, document } = await testApp().send("POST", "/v3/kv/txn", { body });
+      assert.deepEqual([status, document.code], [400, 3]);
+    }
+  });
+
   test("an unknown path is 404, OPTIONS is 200 and permits no origin", async () => {
     const { send } = testApp();
     for (const path of ["/v3/", "/v3/kv", "/v3/kv/put/x", "/v3beta/nothing"]) {

@@ -49,17 +49,32 @@ function readerOf(schema: DescMessage): MessageReader {
   return reader;
 }
 
+/** Far more than a transaction that is accepted has, far less than what would exhaust the stack. */
+const messageDepthMax = 1000;
+/** Of the message that is being read. */
+let depth = 0;
+
 function readMessage(reader: MessageReader, json: Json): Fields {
   const message = reader.create();
   if (json === null) return message;
   if (!isObject(json)) throw misfit(json, "map[string]json.RawMessage");
+  if (depth > messageDepthMax) throw new JsonError("exceeded max depth");
+  depth++;
+  try {
+    readFields(reader, json, message);
+  } finally {
+    depth--;
+  }
+  return message;
+}
+
+function readFields(reader: MessageReader, json: { readonly [name: string]: Json }, message: Fields): void {
   for (const name of Object.keys(json)) {
     const field = reader.fields.get(name);
     const given = json[name];
     if (field === undefined || given === undefined) continue;
     if (name === field.jsonName || json[field.jsonName] === undefined) field.read(given, message);
   }
-  return message;
 }
 
 function isObject(json: Json): json is { readonly [name: string]: Json } {
