@@ -25,9 +25,12 @@ export type GrpcCode = (typeof grpcCodes)[keyof typeof grpcCodes];
 export class EtcdError extends Error {
   override readonly name = "EtcdError";
   readonly grpcCode: GrpcCode;
+  /** Whether the request may have taken effect all the same: nobody is to be told to send it again. */
+  readonly outcomeUnknown: boolean;
 
-  constructor(grpcCode: GrpcCode, message: string) {
+  constructor(grpcCode: GrpcCode, message: string, outcomeUnknown = false) {
     super(message);
     this.grpcCode = grpcCode;
+    this.outcomeUnknown = outcomeUnknown;
   }
 }

@@ -109,7 +109,9 @@ const faces: Readonly<Record<ErrorCode, RefusalName | GrpcCode>> = {
 export function etcdErrorOf(error: unknown): unknown {
   if (!(error instanceof CoracleError)) return error;
   const face = faces[error.code];
-  return typeof face === "string" ? refusal(face) : new EtcdError(face, error.message);
+  if (typeof face !== "string") return new EtcdError(face, error.message);
+  const [code, text] = texts[face];
+  return new EtcdError(code, text, error.code === "outcome_unknown");
 }
 
 /**

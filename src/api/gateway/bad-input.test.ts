@@ -212,6 +212,18 @@ describe("a bad request to the gateway", () => {
     });
   }
 
+  test("a larger value is taken where values may be larger", async () => {
+    const { send } = testApp({ valueBytesMax: 3_000_000 });
+    const body = JSON.stringify({ key: a, value: Buffer.alloc(2_500_000).toString("base64") });
+    // The fake keeps the limit of the state machine.
+    assert.equal(
+      (await send("POST", "/v3/kv/put", { body })).document.message,
+      "etcdserver: request is too large",
+    );
+    const larger = JSON.stringify({ key: a, value: Buffer.alloc(3_600_000).toString("base64") });
+    assert.equal((await send("POST", "/v3/kv/put", { body: larger })).status, 429);
+  });
+
   test("a transaction nested without end is refused", async () => {
     for (const levels of [200, 20_000, 50_000]) {
       const body = `${'{"success":[{"request_txn":'.repeat(levels)}{}${"}]}".repeat(levels)}`;
@@ -253,6 +265,8 @@ describe("a bad request to the gateway", () => {
       service.failWith = new CoracleError(thrown, "Not now.");
       const answer = await send("POST", "/v3/kv/put", { body: JSON.stringify({ key: a }) });
       assert.deepEqual([answer.status, answer.document], [status, { error: says, message: says, code }]);
+      // Whoever is told when to try again sends the put a second time, though it may have taken effect.
+      assert.equal(answer.headers.get("retry-after"), thrown === "outcome_unknown" ? null : "1", thrown);
     }
   });
 

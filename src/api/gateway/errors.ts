@@ -48,11 +48,12 @@ export function serverStopped(): EtcdError {
 }
 
 /** The answer to a request that failed. */
-export function errorResponse({ grpcCode, message }: EtcdError): Response {
+export function errorResponse({ grpcCode, message, outcomeUnknown }: EtcdError): Response {
   const [status] = statuses[grpcCode];
   const headers: Record<string, string> = { "content-type": "application/json" };
-  if (grpcCode === grpcCodes.unavailable || grpcCode === grpcCodes.resourceExhausted)
-    headers["retry-after"] = "1";
+  // Programs and proxies that are told when to try again do so, also with a put.
+  const passing = grpcCode === grpcCodes.unavailable || grpcCode === grpcCodes.resourceExhausted;
+  if (passing && !outcomeUnknown) headers["retry-after"] = "1";
   return new Response(JSON.stringify({ error: message, message, code: grpcCode }), { status, headers });
 }
 
