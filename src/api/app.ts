@@ -76,8 +76,8 @@ export function createApp(options: AppOptions): Hono {
   };
 
   mountV1(serve, api);
-  const { locks, elections, stopping } = api;
-  mountGateway(serve, createEtcdServices(service, { clock, locks, elections }), stopping);
+  const { locks, elections } = api;
+  mountGateway(serve, createEtcdServices(service, { clock, locks, elections }), api);
 
   const operator = operatorRoutes(service, options.info, options.metrics);
   serve("GET", "/livez", operator.live);

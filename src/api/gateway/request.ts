@@ -5,10 +5,13 @@ import type { EtcdContext } from "../../etcd/types.ts";
 import { readBody } from "../body.ts";
 import { firstValue, type Json, JsonError } from "./json.ts";
 
-/** etcd's limit of a message, in its binary form. */
-const messageBytesMax = 2 * 1024 * 1024;
-/** A body may hold a message of that size as base64, and names and escapes around it. */
-const bodyBytesMax = 2 * messageBytesMax;
+/** Room around a value: etcd allows a message as much more than a request. */
+const messageOverheadBytes = 512 * 1024;
+
+/** The largest message in its binary form, as of gRPC; 2 MiB unless values may be larger. */
+export function messageBytesMaxOf(valueBytesMax: number): number {
+  return valueBytesMax + messageOverheadBytes;
+}
 
 // What is no UTF-8 becomes U+FFFD, as in Go; a byte order mark is no white space.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -55,8 +58,13 @@ export class GatewayContext implements EtcdContext {
   }
 }
 
-/** @throws EtcdError for a body that is too large or did not arrive. */
-export async function bodyText(request: Request): Promise<string> {
+/**
+ * A body may be twice as long as the largest message: that as base64, and names and escapes around it.
+ *
+ * @throws EtcdError for a body that is too large or did not arrive.
+ */
+export async function bodyText(request: Request, messageBytesMax: number): Promise<string> {
+  const bodyBytesMax = 2 * messageBytesMax;
   try {
     const bytes = await readBody(request, bodyBytesMax, () => {
       return new CoracleError("request_too_large", "The body is too large.");
@@ -64,13 +72,13 @@ export async function bodyText(request: Request): Promise<string> {
     return decoder.decode(bytes);
   } catch (error) {
     if (error instanceof CoracleError && error.code === "request_too_large") {
-      throw tooLarge(Number(request.headers.get("content-length") ?? bodyBytesMax + 1));
+      throw tooLarge(Number(request.headers.get("content-length") ?? bodyBytesMax + 1), messageBytesMax);
     }
     throw new EtcdError(grpcCodes.invalidArgument, messageOf(error));
   }
 }
 
-function tooLarge(bytes: number): EtcdError {
+function tooLarge(bytes: number, messageBytesMax: number): EtcdError {
   return new EtcdError(
     grpcCodes.resourceExhausted,
     `grpc: received message larger than max (${bytes} vs. ${messageBytesMax})`,
@@ -97,8 +105,8 @@ export function readAs<T>(code: 2 | 3, read: () => T): T {
 }
 
 /** A message that is larger than etcd's transport takes; `bytes` is counted only when it could be. */
-export function checkMessageBytes(text: string, bytes: () => number): void {
+export function checkMessageBytes(text: string, messageBytesMax: number, bytes: () => number): void {
   if (text.length <= messageBytesMax) return;
   const count = bytes();
-  if (count > messageBytesMax) throw tooLarge(count);
+  if (count > messageBytesMax) throw tooLarge(count, messageBytesMax);
 }

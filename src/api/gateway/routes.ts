@@ -18,7 +18,14 @@ import { decoderOf } from "./decode.ts";
 import { encoderOf } from "./encode.ts";
 import { errorResponse, told } from "./errors.ts";
 import { firstValue } from "./json.ts";
-import { bodyText, checkMessageBytes, firstMessage, GatewayContext, readAs } from "./request.ts";
+import {
+  bodyText,
+  checkMessageBytes,
+  firstMessage,
+  GatewayContext,
+  messageBytesMaxOf,
+  readAs,
+} from "./request.ts";
 import { streamResponse } from "./stream.ts";
 
 type Message = MessageShape<DescMessage>;
@@ -94,17 +101,24 @@ const schemas: Readonly<Record<keyof EtcdServices, DescService>> = {
   election: Election,
 };
 
+export interface GatewayOptions {
+  /** Aborted when the member begins to stop: what waits or streams ends. */
+  readonly stopping: AbortSignal;
+  readonly valueBytesMax: number;
+}
+
 /** Serves etcd's JSON gateway: each path of it, by POST. */
 export function mountGateway(
   serve: (method: string, path: string, handler: Handler) => void,
   services: EtcdServices,
-  stopping: AbortSignal,
+  { stopping, valueBytesMax }: GatewayOptions,
 ): void {
+  const messageBytesMax = messageBytesMaxOf(valueBytesMax);
   for (const [path, service, name] of gatewayPaths) {
     const method = schemas[service].method[name];
     const handler: unknown = Reflect.get(services[service], name);
     if (method === undefined || typeof handler !== "function") throw new Error(`${path} has no handler`);
-    const gateway = gatewayHandler(method, handler, stopping);
+    const gateway = gatewayHandler(answerer(method, handler, messageBytesMax), method, stopping);
     serve("POST", `/v3${path}`, gateway);
     serve("POST", `/v3beta${path}`, gateway);
   }
@@ -135,10 +149,8 @@ export function strayGatewayResponse(method: string, path: string): Response {
     : new Response("Not Found\n", { status: 404, headers });
 }
 
-function gatewayHandler(method: DescMethod, handler: unknown, stopping: AbortSignal): Handler {
+function gatewayHandler(answer: Answer, method: DescMethod, stopping: AbortSignal): Handler {
   const path = `${method.parent.typeName}/${method.name}`;
-  // The type of `EtcdServices` says that each method has the handler of its kind.
-  const answer = answerer(method, handler);
   return async (c) => {
     const context = new GatewayContext(c, stopping);
     try {
@@ -153,13 +165,14 @@ type Answer = (c: Context, context: GatewayContext, path: string) => Promise<Res
 
 const jsonHeaders = { headers: { "content-type": "application/json" } };
 
-function answerer(method: DescMethod, handler: unknown): Answer {
+/** The type of `EtcdServices` says that each method has the handler of its kind. */
+function answerer(method: DescMethod, handler: unknown, messageBytesMax: number): Answer {
   const decode = decoderOf(method.input);
   const encode = encoderOf(method.output);
   const first = async (c: Context): Promise<Message> => {
-    const text = await bodyText(c.req.raw);
+    const text = await bodyText(c.req.raw, messageBytesMax);
     const message = firstMessage(text, decode);
-    checkMessageBytes(text, () => toBinary(method.input, message).length);
+    checkMessageBytes(text, messageBytesMax, () => toBinary(method.input, message).length);
     return message;
   };
   if (method.methodKind === "unary") {
@@ -176,7 +189,7 @@ function answerer(method: DescMethod, handler: unknown): Answer {
   }
   const bidi = handler as Bidi;
   return async (c, context, path) => {
-    const text = await bodyText(c.req.raw);
+    const text = await bodyText(c.req.raw, messageBytesMax);
     // What is wrong with the first document is told, what is wrong behind it ends the requests.
     const head = readAs(grpcCodes.unknown, () => {
       const found = firstValue(text);
