@@ -2,7 +2,7 @@ import type { Context } from "hono";
 import * as v from "valibot";
 import { CoracleError } from "../base/errors.ts";
 import type { CommandResult, DeleteOperation, DeleteResult, PutOperation, PutResult } from "../kv/types.ts";
-import { answerGate } from "../service/answer-gate.ts";
+import { admitAnswer, answerGate } from "../service/answer-gate.ts";
 import { checkPlainBody, readBody } from "./body.ts";
 import { type Condition, conditional, conditionOf, entityTag, evaluate } from "./conditions.ts";
 import { consistencyOf, consistencyParameters } from "./consistency.ts";
@@ -90,9 +90,8 @@ async function getKey(api: ApiContext, c: Context): Promise<Response> {
   const form = negotiate(headers.get("accept"), rawFirst);
   const condition = conditionOf(headers);
 
-  answerGate.admit();
   const range = { type: "range", key, revision: query.revision ?? 0, limit: 1 } as const;
-  const result = await api.service.kv.range(range, consistencyOf(query));
+  const result = await api.service.kv.range(range, consistencyOf(query), admitAnswer);
   const found = result.keys[0];
   const verdict = condition === undefined ? "go-on" : evaluate(condition, found?.modRevision ?? 0);
   if (verdict === "failed") throw preconditionFailed(found?.modRevision ?? 0);

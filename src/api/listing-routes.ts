@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { compareBytes, equalBytes, prefixEnd } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
 import type { KeyRange } from "../kv/types.ts";
-import { answerGate } from "../service/answer-gate.ts";
+import { admitAnswer, answerGate } from "../service/answer-gate.ts";
 import { consistencyOf, consistencyParameters } from "./consistency.ts";
 import type { ApiContext, Handler } from "./context.ts";
 import { type Cursor, cursorAfter, parseCursor } from "./cursor.ts";
@@ -90,14 +90,8 @@ async function listKeys(api: ApiContext, c: Context): Promise<Response> {
     countOnly,
     uncounted: true,
   } as const;
-  answerGate.admit();
-  const result = await api.service.kv.range(range, consistencyOf(query));
-  const turn = answerGate.turn(result);
-  if (turn !== undefined) {
-    await turn;
-    // Many may have been let in together, before any of their answers was there.
-    answerGate.admit();
-  }
+  const result = await api.service.kv.range(range, consistencyOf(query), admitAnswer);
+  await answerGate.turn(result);
 
   const document: Record<string, Item> = { revision: result.revision };
   if (countOnly) document.count = result.count;

@@ -30,7 +30,7 @@ export function memberService({
 }: MemberServiceOptions): Service {
   const kv: KvService = {
     propose: (command) => node.propose(command),
-    range: (request, consistency) => node.range(request, consistency),
+    range: (request, consistency, admit) => node.range(request, consistency, admit),
   };
   const { cluster: view } = node;
   const cluster: ClusterService = {

@@ -5,6 +5,7 @@ import type { KV } from "./gen/kv_pb.ts";
 import { deleteOperation, putOperation, rangeOperation, txnOperation } from "./kv-requests.ts";
 import { deleteResponse, putResponse, rangeResponse, txnResponse } from "./kv-responses.ts";
 import { headerOf, safeNumber } from "./messages.ts";
+import { refusal } from "./refusals.ts";
 import type { HandlersOf } from "./types.ts";
 
 type Result<T extends CommandResult["type"]> = Extract<CommandResult, { readonly type: T }>;
@@ -20,17 +21,14 @@ export function kvHandlers({ kv, cluster, maintenance }: Service): HandlersOf<ty
     return result as Result<T>;
   };
   return {
-    async range(request) {
+    async range(request, context) {
       const operation = rangeOperation(request);
       const mode = request.serializable ? "serializable" : "linearizable";
-      answerGate.admit();
-      const result = await kv.range(operation, { mode });
-      const turn = answerGate.turn(result);
-      if (turn !== undefined) {
-        await turn;
-        // Many may have been let in together, before any of their answers was there.
+      const result = await kv.range(operation, { mode }, () => {
+        if (context.aborted) throw refusal("stopped");
         answerGate.admit();
-      }
+      });
+      await answerGate.turn(result);
       return rangeResponse(headerOf(cluster.head(), result.revision), result);
     },
     async put(request) {

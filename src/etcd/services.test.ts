@@ -16,7 +16,13 @@ import { etcdErrorOf, recipeErrorOf } from "./refusals.ts";
 import { createEtcdServices } from "./services.ts";
 import type { EtcdContext } from "./types.ts";
 
-const context: EtcdContext = { face: "grpc", signal: new AbortController().signal, requireLeader: false };
+const context: EtcdContext = {
+  face: "grpc",
+  signal: new AbortController().signal,
+  aborted: false,
+  requireLeader: false,
+      aborted: false,
+};
 const key = utf8("k");
 
 function bench() {

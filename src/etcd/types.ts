@@ -21,6 +21,8 @@ export interface EtcdContext {
   readonly face: EtcdFace;
   /** Aborts when the client gave up, its deadline passed, or the server stops. */
   readonly signal: AbortSignal;
+  /** Whether nobody waits for the answer any more; known without a signal, where that is cheap. */
+  readonly aborted: boolean;
   /** The `authorization` (HTTP) or `token` (gRPC) the request came with, without `Bearer`. */
   readonly token?: string | undefined;
   /** The metadata `hasleader: true`: a stream is to end with `no leader` when the member has lost its leader. */

@@ -20,7 +20,8 @@ class Bench {
 
   constructor(requireLeader = false) {
     const services = createEtcdServices(this.service, { clock: this.clock, progressMs: 1000 });
-    const context = { face: "grpc", signal: this.ending.signal, requireLeader } as const;
+    const { signal } = this.ending;
+    const context = { face: "grpc", signal, aborted: false, requireLeader } as const;
     this.answers = services.watch.watch(this.#requests(), context)[Symbol.asyncIterator]();
   }
 

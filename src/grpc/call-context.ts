@@ -34,7 +34,7 @@ export class CallContext implements EtcdContext {
   }
 
   get aborted(): boolean {
-    return this.#controller?.signal.aborted ?? false;
+    return this.#controller?.signal.aborted ?? this.#call.cancelled;
   }
 
   /** Ends a call from this side. */

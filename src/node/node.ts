@@ -281,15 +281,16 @@ export class Node implements TransportEvents {
     });
   }
 
-  async range(request: RangeOperation, consistency: Consistency): Promise<RangeResult> {
+  async range(request: RangeOperation, consistency: Consistency, admit?: () => void): Promise<RangeResult> {
     validateRangeOperation(request, this.#commandLimits);
     if (consistency.mode === "linearizable") await this.#reads.current();
     else if (consistency.maxStaleMs !== undefined) await this.#reads.fresh(consistency.maxStaleMs);
+    const read = (): RangeResult => {
+      admit?.();
+      return this.#state.range(request);
+    };
     // While a snapshot takes its place, the state is closed.
-    return this.#reads.turns.run(
-      () => this.#state.range(request),
-      () => this.#installing,
-    );
+    return this.#reads.turns.run(read, () => this.#installing);
   }
 
   get revision(): number {

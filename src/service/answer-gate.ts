@@ -66,9 +66,13 @@ export class AnswerGate {
    * many at once do not keep the member from its heartbeats.
    */
   turn(result: CommandResult): Promise<void> | undefined {
-    if (answerBytes(result) < countedBytesMin) return undefined;
+    const bytes = answerBytes(result);
+    if (bytes < countedBytesMin) return undefined;
+    this.#bytes += bytes;
     this.#lastTurn = this.#lastTurn.then(() => new Promise((resolve) => this.#clock.endOfTurn(resolve)));
-    return this.#lastTurn;
+    return this.#lastTurn.then(() => {
+      this.#bytes -= bytes;
+    });
   }
 
   /** An answer's body: as it is, or when it is large counted until it is read. */
@@ -135,3 +139,6 @@ function bytesOf(keys: readonly KeyValue[]): number {
 
 /** Of this process: memory is one. */
 export const answerGate = new AnswerGate();
+
+/** What readers give to `KvService.range`. @throws CoracleError overloaded */
+export const admitAnswer = (): void => answerGate.admit();

@@ -32,7 +32,11 @@ export type Consistency =
 export interface KvService {
   /** Proposes a command and resolves when it is applied. A result of type `refused` is thrown instead. */
   propose(command: Command): Promise<Exclude<CommandResult, { type: "refused" }>>;
-  range(request: RangeOperation, consistency: Consistency): Promise<RangeResult>;
+  /**
+   * Reads keys. `admit` is called right before the store is read, when all waiting is over: what it throws
+   * refuses the read.
+   */
+  range(request: RangeOperation, consistency: Consistency, admit?: () => void): Promise<RangeResult>;
 }
 
 export interface LeaseService {
