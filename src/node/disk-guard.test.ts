@@ -28,6 +28,7 @@ class Bench {
   usedBytes = 0;
   trouble: string | undefined;
   behindEntries = 0;
+  uncommitted = 0;
   readonly state = { revision: 10, compactRevision: 4, compactionPending: false };
   readonly transfers: unknown[] = [];
   readonly guard: NodePart;
@@ -84,7 +85,7 @@ class Bench {
       role: "leader",
       term: 5,
       leader: 1,
-      commit: 9000,
+      commit: 9000 - this.uncommitted,
       applied: 9000,
       lastIndex: 9000,
       stable: 9000,
@@ -160,6 +161,21 @@ describe("a full disk", () => {
     await bench.run(2);
     assert.equal(bench.guard.blocked?.(), undefined);
     assert.deepEqual(bench.transfers, [], "nobody was there to take over");
+  });
+
+  test("under so many voters that nothing is committed is said before anything is proposed", async () => {
+    const bench = new Bench();
+    bench.others.set(2, { full: true, low: true, writeMs: 0 });
+    bench.others.set(3, { full: true, low: true, writeMs: 0 });
+    await bench.run(3);
+    assert.equal(bench.guard.blocked?.(), undefined, "as long as nothing is stuck nobody asks");
+    bench.uncommitted = 5;
+    await bench.run(3);
+    assert.equal(bench.guard.blocked?.()?.growthOnly, false);
+    bench.others.set(3, { full: false, low: false, writeMs: 1 });
+    bench.uncommitted = 0;
+    await bench.run(1);
+    assert.equal(bench.guard.blocked?.(), undefined);
   });
 
   test("has leadership handed to a member with room at once", async () => {

@@ -1,10 +1,12 @@
 import { getLogger } from "@logtape/logtape";
 import * as v from "valibot";
 import { messageOf } from "../base/errors.ts";
+import type { MemberId } from "../raft/types.ts";
 import type { DiskSpace } from "../storage/disk-space.ts";
 import type { LogStore } from "../storage/types.ts";
 import { parsePeerBody } from "./admin.ts";
 import type { DiskFigures } from "./disk-metrics.ts";
+import { FullVoters } from "./full-voters.ts";
 import { type DiskReport, HandOver } from "./hand-over.ts";
 import type { Blocked, NodeAccess, NodePart, NodePartFactory } from "./part.ts";
 import type { StateStore } from "./state-store.ts";
@@ -47,6 +49,7 @@ class DiskGuard implements NodePart {
   readonly #options: DiskGuardOptions;
   readonly #node: NodeAccess;
   readonly #handOver: HandOver;
+  readonly #fullVoters: FullVoters;
   #usedBytes: number;
   #measuredMs = Number.NEGATIVE_INFINITY;
   #space: DiskSpace | undefined;
@@ -59,11 +62,10 @@ class DiskGuard implements NodePart {
     this.#options = options;
     this.#node = node;
     this.#usedBytes = options.store.usedBytes();
-    this.#handOver = new HandOver({
-      node,
-      own: () => this.report(),
-      ask: async (member) => parsePeerBody(reportSchema, await node.ask(member, "disk", null, askMs), member),
-    });
+    const ask = async (member: MemberId): Promise<DiskReport> =>
+      parsePeerBody(reportSchema, await node.ask(member, "disk", null, askMs), member);
+    this.#handOver = new HandOver({ node, own: () => this.report(), ask });
+    this.#fullVoters = new FullVoters(node, ask);
     this.requests = new Map([
       [
         "disk",
@@ -80,6 +82,7 @@ class DiskGuard implements NodePart {
 
   leading(term: number | undefined): void {
     this.#leading = term !== undefined;
+    this.#fullVoters.forget();
   }
 
   applied(): void {
@@ -93,7 +96,9 @@ class DiskGuard implements NodePart {
   duty(): void {
     this.#measure();
     void this.#look();
-    if (this.#leading) this.#handOver.consider();
+    if (!this.#leading) return;
+    this.#handOver.consider();
+    this.#fullVoters.consider();
   }
 
   /** How this member's disk does, for itself and for a leader that asks. */
@@ -107,6 +112,11 @@ class DiskGuard implements NodePart {
     if (this.#options.log.health().full !== undefined) {
       const reason = `The disk of the leader ${name} is full; make room, and it goes on by itself.`;
       return { reason, growthOnly: false, unready: "the disk of this member is full" };
+    }
+    if (this.#fullVoters.tooMany) {
+      const reason =
+        "The disks of so many members are full that no majority can store a write; make room, and it goes on by itself.";
+      return { reason, growthOnly: false };
     }
     if (this.#low) {
       const reason = `The disk of the leader ${name} has only ${mebibytes(this.#space?.freeBytes ?? 0)} MiB left; make room there, or delete keys and compact.`;

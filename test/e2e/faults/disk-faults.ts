@@ -228,6 +228,15 @@ export const diskFaults: readonly Fault[] = [
     begin: full((scene) => [scene.leader], false),
   },
   {
+    name: "disk-full-followers",
+    text: "both followers' disks are full: no majority can store a write, which is said by 507",
+    lacking: lacking.mount,
+    diskMebibytes: 48,
+    holdMs: 3000,
+    gapMsMax: 3000 + 7000,
+    begin: full((scene) => scene.followers, true),
+  },
+  {
     name: "disk-full-all",
     text: "all disks are full: writes are refused with 507, reads go on; writes too when there is room",
     lacking: lacking.mount,
