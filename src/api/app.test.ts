@@ -130,7 +130,7 @@ describe("every answer", () => {
 
   test("needs a name of this member in the Host header, when names are given", async () => {
     const { send } = testApp({ hostNames: ["node1.example"] });
-    const status = async (host: string) => (await send("GET", "/livez", { headers: { host } })).status;
+    const status = async (host: string) => (await send("GET", "/v1/members", { headers: { host } })).status;
     for (const host of [
       "127.0.0.1:2379",
       "[::1]:2379",
@@ -149,8 +149,13 @@ describe("every answer", () => {
     ]) {
       assert.equal(await status(host), 403, host);
     }
-    const open = testApp();
-    assert.equal((await open.send("GET", "/livez", { headers: { host: "evil.example" } })).status, 200);
+    const headers = { host: "evil.example:2379" };
+    assert.match((await send("GET", "/v1/members", { headers })).document.detail, /--client-host-names/);
+    assert.equal((await send("POST", "/v3/kv/range", { headers, body: '{"key":"YQ=="}' })).status, 403);
+    for (const path of ["/livez", "/readyz", "/health", "/version", "/metrics"]) {
+      assert.equal((await send("GET", path, { headers })).status, 200, path);
+    }
+    assert.equal((await testApp().send("GET", "/v1/members", { headers })).status, 200);
   });
 
   test("takes a POST of a page of its own, and of a program", async () => {

@@ -26,13 +26,17 @@ export interface AppOptions {
   readonly limits?: { readonly valueBytesMax?: number };
   /**
    * Names (without port) by which clients may address this member, besides addresses and
-   * `localhost`. Absent: any. To be given when it listens on loopback, against DNS rebinding.
+   * `localhost`. Absent: any. To be given when it listens on loopback, against DNS rebinding. What
+   * tells of health, the version and metrics has no secrets and answers to any name.
    */
   readonly hostNames?: readonly string[];
   /** Aborted when the member begins to stop, so that answers which wait or stream come to an end. */
   readonly stopping?: AbortSignal;
   readonly clock?: Clock;
 }
+
+/** Load balancers and Prometheus ask by names that nobody has told the member. */
+const nameless: ReadonlySet<string> = new Set(["/livez", "/readyz", "/health", "/version", "/metrics"]);
 
 const methods = ["GET", "HEAD", "PUT", "POST", "DELETE"] as const;
 
@@ -61,7 +65,7 @@ export function createApp(options: AppOptions): Hono {
       const request = c.req.raw;
       let response: Response;
       try {
-        checkHost(request);
+        if (!nameless.has(path)) checkHost(request);
         if (method === "POST") crossSiteGuard(request);
         response = await handler(c);
         const requestId = givenRequestId(request);

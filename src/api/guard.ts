@@ -30,7 +30,7 @@ export function hostGuard(hostNames: readonly string[] | undefined): Guard {
     if (fine) return;
     throw new CoracleError(
       "forbidden",
-      `The Host header ${quoted(host)} is no name of this member; address it by IP address or by its name.`,
+      `The Host header ${quoted(host)} is no name of this member; address it by IP address, or start it with --client-host-names and that name.`,
     );
   };
 }

@@ -9,7 +9,7 @@ import { systemClock } from "../base/clock.ts";
 import { CoracleError, messageOf } from "../base/errors.ts";
 import { pause } from "../base/pause.ts";
 import { randomId, seededRandom } from "../base/prng.ts";
-import { isLoopbackHost } from "../config/address.ts";
+import { clientHostNames } from "../config/host-names.ts";
 import type { ServeConfig } from "../config/serve-config.ts";
 import { type BootstrapDesk, bootstrapRequests } from "../discovery/bootstrap-desk.ts";
 import { createEtcdServices } from "../etcd/services.ts";
@@ -113,7 +113,7 @@ export class MemberProcess {
 
   /** Resolves when the member takes part in its cluster; rejects when it cannot. */
   async start(): Promise<void> {
-    const { listenClient, advertiseClient } = this.#config;
+    const { listenClient } = this.#config;
     this.#http = await serveHttp({
       host: listenClient.host,
       port: listenClient.port,
@@ -143,14 +143,14 @@ export class MemberProcess {
       unready: () => this.#duplicate.reason,
     });
     const etcd = createEtcdServices(service);
+    const hostNames = clientHostNames(this.#config);
     const app = createApp({
       service,
       info: { version: buildInfo.version, commit: buildInfo.commit, startedAtMs: this.#startedAtMs },
       metrics: this.#registry,
       limits: { valueBytesMax: this.#config.valueBytesMax },
       stopping: this.#stopping.signal,
-      // A page in a browser on this machine must not reach a member by a name of its own (DNS rebinding).
-      ...(isLoopbackHost(listenClient.host) ? { hostNames: [new URL(advertiseClient).hostname] } : {}),
+      ...(hostNames === undefined ? {} : { hostNames }),
     });
     this.#answer = app.fetch;
     this.#grpc?.serve({ etcd, ready: () => service.cluster.readiness().ready });

@@ -66,6 +66,13 @@ function parseDomain(text: string): string {
   return text;
 }
 
+function parseHostName(text: string): string {
+  if (text !== "*" && !/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(text)) {
+    throw new Error("it must be a list of names without port, or * for any");
+  }
+  return text;
+}
+
 const peerAddress = (text: string) => formatAddress(parseAddress(text, defaultPorts.peer));
 
 /** Every option of `coracle serve`; flags, environment, file, help and manual all come from here. */
@@ -141,6 +148,16 @@ export const serveOptions = {
     description: "Address at which other members reach this one.",
     defaultText: "from --initial-cluster or --listen-peer",
     example: "node1.example.net:2380",
+  },
+  clientHostNames: {
+    name: "client-host-names",
+    argument: "<name,...>",
+    group: "Addresses",
+    schema: value.list(parseHostName),
+    description: "Further names by which clients may address this member in the Host header; * for any.",
+    defaultText: "none on loopback, else any",
+    example: "coracle.example.net,lb",
+    list: true,
   },
   insecure: {
     name: "insecure",

@@ -21,6 +21,8 @@ export interface ServeConfig {
   /** `http://host:port`. */
   readonly advertiseClient: string;
   readonly advertisePeer: string;
+  /** Without port; `*` for any. */
+  readonly clientHostNames: readonly string[];
   /** Absent without gRPC, as is its URL. */
   readonly listenGrpc?: Address;
   readonly advertiseGrpc?: string;
@@ -77,6 +79,7 @@ export function loadServeConfig(sources: ConfigSources): ServeConfig {
     advertiseClient: urlFor("client", settings.listenClient, settings.advertiseClient),
     advertisePeer,
     ...grpcFor(settings),
+    clientHostNames: settings.clientHostNames ?? [],
     insecure: settings.insecure,
     bootstrap: settings.bootstrap || waysToStart(settings).length === 0,
     join: settings.join ?? [],
