@@ -17,6 +17,11 @@ export interface SqliteDatabase {
   prepare(sql: string): SqliteStatement;
   /** Runs statements that return nothing. */
   exec(sql: string): void;
+  /**
+   * Whether a transaction is open. SQLite may end one by itself when a statement in it fails, a SELECT
+   * too (sqlite.org/lang_transaction.html, 3.2): what follows would be committed statement by statement.
+   */
+  readonly inTransaction: boolean;
   close(): void;
 }
 

@@ -78,6 +78,8 @@ export class StateMachine {
   #closed = false;
   /** What a rollback leads back to, while a transaction is open. */
   #before: { readonly state: State; readonly membership: Membership } | undefined;
+  /** SQLite ended the open transaction by itself, and whoever applies has not been told yet. */
+  #lost = false;
 
   private constructor(db: SqliteDatabase) {
     this.#db = db;
@@ -164,6 +166,7 @@ export class StateMachine {
 
   /** The leases as they are now. */
   get leases(): LeaseReader {
+    this.#checkHeld();
     return this.#leases;
   }
 
@@ -186,27 +189,33 @@ export class StateMachine {
    * once. Reads through this machine see what is applied, committed or not.
    *
    * An error leads back to the last commit; `appliedIndex` says which entries are to be applied again.
+   * `TransactionLost` may be one of an earlier read: nothing of these entries was applied.
    */
   apply(
     entries: readonly AppliedEntry[],
     options: { readonly hold?: boolean } = {},
   ): readonly ApplyOutcome[] {
     if (entries.length === 0) return [];
-    const outcomes = this.#work(() => entries.map((entry) => this.#applyEntry(entry)));
+    const outcomes = this.#work(() => {
+      const applied = entries.map((entry) => this.#applyEntry(entry));
+      this.#checkOpen();
+      return applied;
+    });
     if (options.hold !== true) this.commit();
     return outcomes;
   }
 
   /** Whether applied entries wait for `commit`. */
   get uncommitted(): boolean {
-    return this.#before !== undefined;
+    return this.#before !== undefined || this.#lost;
   }
 
   /** Ends the transaction that `apply` held open. An error leads back to the commit before. */
   commit(): void {
-    if (this.#before === undefined) return;
+    if (!this.uncommitted) return;
     this.#work(() => {
       this.#stateTable.save(this.#state);
+      this.#checkOpen();
       this.#commit.run();
     });
     this.#before = undefined;
@@ -348,6 +357,7 @@ export class StateMachine {
 
   /** In one transaction: each statement alone would lock the file and look for news in it anew. */
   #reading<T>(read: () => T): T {
+    this.#checkHeld();
     if (this.#before !== undefined) return this.#guarded(read);
     try {
       this.#beginRead.run();
@@ -364,25 +374,65 @@ export class StateMachine {
     try {
       return read();
     } catch (error) {
+      this.#noticeLoss();
       throw asDamage(error);
     }
   }
 
   /** Runs `work` inside the open transaction, or a new one. An error undoes the whole transaction. */
   #work<T>(work: () => T): T {
+    this.#noticeLoss();
+    if (this.#lost) {
+      this.#lost = false;
+      throw new TransactionLost();
+    }
     const before = this.#before ?? { state: this.#state.copy(), membership: this.#members.membership };
     try {
       if (this.#before === undefined) this.#begin.run();
       this.#before = before;
       return work();
     } catch (error) {
-      this.#before = undefined;
-      this.#state.restore(before.state);
-      this.#store.forget();
-      this.#members.restore(before.membership);
+      this.#undo(before);
       rollback(this.#db);
       throw asDamage(error);
     }
+  }
+
+  #undo(before: { readonly state: State; readonly membership: Membership }): void {
+    this.#before = undefined;
+    this.#state.restore(before.state);
+    this.#store.forget();
+    this.#members.restore(before.membership);
+  }
+
+  /** A statement that fails may end the transaction: then what is in memory goes back with it. */
+  #noticeLoss(): void {
+    if (this.#before === undefined || this.#db.inTransaction) return;
+    this.#undo(this.#before);
+    this.#lost = true;
+  }
+
+  /** @throws TransactionLost when the state turns out to be older than its reader may believe. */
+  #checkHeld(): void {
+    const known = this.#lost;
+    this.#noticeLoss();
+    if (this.#lost && !known) throw new TransactionLost();
+  }
+
+  #checkOpen(): void {
+    if (!this.#db.inTransaction) throw new TransactionLost();
+  }
+}
+
+/**
+ * SQLite has rolled the open transaction back by itself, because a statement in it failed: the state is
+ * that of the last commit, and the entries since then can be applied again.
+ */
+export class TransactionLost extends Error {
+  override readonly name = "TransactionLost";
+
+  constructor() {
+    super("SQLite ended the open transaction because a statement failed");
   }
 }
 

@@ -38,6 +38,9 @@ function fallible(): { readonly database: SqliteDatabase; full: boolean } {
         };
       },
       exec: (sql: string) => inner.exec(sql),
+      get inTransaction() {
+        return inner.inTransaction;
+      },
       close: () => inner.close(),
     },
   };
@@ -129,6 +132,28 @@ describe("the applier", () => {
     clock.advance(1000);
     assert.equal(state.appliedIndex, 5);
     assert.deepEqual(told, [2, 3, 4, 5]);
+    assert.deepEqual(fatal, []);
+  });
+
+  test("applies again what a failed read took with it, and tells it once", () => {
+    const { applier, clock, disk, state, told, fatal } = setUp();
+    applier.push([put(2)]);
+    disk.database.exec("ROLLBACK");
+    applier.push([put(3)]);
+    assert.deepEqual(told, [2]);
+    clock.advance(30);
+    assert.deepEqual(told, [2, 3]);
+    disk.database.exec("ROLLBACK");
+    // Nothing more comes: the commit finds it.
+    clock.advance(70);
+    assert.equal(state.appliedIndex, 1);
+    clock.advance(200);
+    assert.equal(state.appliedIndex, 3);
+    assert.equal(state.uncommitted, false);
+    assert.deepEqual(told, [2, 3]);
+    assert.equal(state.keyCount, 2);
+    state.verify();
+    assert.equal(applier.trouble, undefined);
     assert.deepEqual(fatal, []);
   });
 

@@ -4,7 +4,12 @@ import type { Clock, Timer } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { isDiskFull } from "../base/sqlite.ts";
-import type { AppliedEntry, ApplyOutcome, StateMachine } from "../kv/state-machine.ts";
+import {
+  type AppliedEntry,
+  type ApplyOutcome,
+  type StateMachine,
+  TransactionLost,
+} from "../kv/state-machine.ts";
 import type { Batch } from "../kv/types.ts";
 import { type Entry, entryKind } from "../raft/types.ts";
 import { decodeBatch } from "../wire/commands.ts";
@@ -16,6 +21,8 @@ const log = getLogger(["coracle", "node"]);
 const commitAfterMs = 100;
 /** A state machine that cannot write because the disk is full is tried again after this long. */
 const fullRetryMs = 500;
+/** A read that failed took the open transaction with it: should it fail again in applying, that tells. */
+const lostRetryMs = 20;
 /** Another connection (an operator's tool, perhaps) holds the lock of state.db for now. */
 const busyRetryMs = 20;
 
@@ -211,6 +218,7 @@ export class Applier {
 function retryAfterMs(error: unknown): number | undefined {
   const { code, errcode } = (error ?? {}) as { code?: unknown; errcode?: unknown };
   if (isDiskFull(error)) return fullRetryMs;
+  if (error instanceof TransactionLost) return lostRetryMs;
   if (code === "SQLITE_BUSY" || errcode === 5) return busyRetryMs;
   return undefined;
 }

@@ -62,6 +62,9 @@ export function openBunSqlite(path: string, options: { readonly readOnly: boolea
     exec: (sql) => {
       database.exec(sql);
     },
+    get inTransaction() {
+      return database.inTransaction;
+    },
     close: () => {
       statements.finalize();
       database.close();

@@ -30,6 +30,9 @@ export function openDenoSqlite(path: string, options: { readonly readOnly: boole
   return {
     prepare: (sql) => wrap(database.prepare(sql)),
     exec: (sql) => database.exec(sql),
+    get inTransaction() {
+      return database.isTransaction;
+    },
     close: () => database.close(),
   };
 }

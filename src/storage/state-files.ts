@@ -139,6 +139,9 @@ export class StateFiles {
     return {
       prepare: (sql) => database.prepare(sql),
       exec: (sql) => database.exec(sql),
+      get inTransaction() {
+        return database.inTransaction;
+      },
       close: () => {
         if (this.#database === database) this.#database = undefined;
         this.#wal.forget();

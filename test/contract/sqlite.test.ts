@@ -158,6 +158,20 @@ describe("SQLite driver contract", () => {
     assert.equal(statements.length, 200);
   });
 
+  test("tells whether a transaction is open, also when SQLite ended it by itself", () => {
+    const db = openSqlite(file());
+    db.exec("CREATE TABLE t (a UNIQUE); INSERT INTO t VALUES (1)");
+    assert.equal(db.inTransaction, false);
+    db.exec("BEGIN");
+    assert.equal(db.inTransaction, true);
+    const insert = db.prepare("INSERT OR ROLLBACK INTO t VALUES (?)");
+    insert.run(2);
+    assert.equal(db.inTransaction, true);
+    assert.throws(() => insert.run(1));
+    assert.equal(db.inTransaction, false);
+    db.close();
+  });
+
   test("has what the storage relies on", () => {
     const db = openSqlite(file());
     db.exec("PRAGMA journal_mode = WAL; CREATE TABLE t (a INTEGER) STRICT");

@@ -179,6 +179,10 @@ class SqliteHandle implements SqliteDatabase {
     this.#after(control, sql, []);
   }
 
+  get inTransaction(): boolean {
+    return this.#database.inTransaction;
+  }
+
   close(): void {
     this.#dead = true;
   }
