@@ -243,7 +243,8 @@ for (const [runtime, command] of Object.entries(runtimes)) {
         return status;
       };
       const startMs = performance.now();
-      while ((await put()) !== 200) assert.ok(performance.now() - startMs < 5000, "their room is free again");
+      while ((await put()) !== 200)
+        assert.ok(performance.now() - startMs < 20_000, "their room is free again");
     });
 
     test("answers that are asked for and not read are bounded", async () => {
@@ -264,7 +265,7 @@ for (const [runtime, command] of Object.entries(runtimes)) {
       for (const reader of silent) reader.destroy();
       const startMs = performance.now();
       while ((await connection.request("GET", "/v1/kv/page/x")).status !== 404) {
-        assert.ok(performance.now() - startMs < 5000, "their room is free again");
+        assert.ok(performance.now() - startMs < 20_000, "their room is free again");
       }
       await connection.request("DELETE", "/v1/kv?prefix=page/");
       connection.destroy();
@@ -277,7 +278,7 @@ for (const [runtime, command] of Object.entries(runtimes)) {
     const isFree = async (name: string): Promise<void> => {
       const startMs = performance.now();
       while ((await holderOf(name)) !== null) {
-        assert.ok(performance.now() - startMs < 5000, `the lock ${name} is free again`);
+        assert.ok(performance.now() - startMs < 20_000, `the lock ${name} is free again`);
       }
     };
 
@@ -288,7 +289,7 @@ for (const [runtime, command] of Object.entries(runtimes)) {
       );
       const startMs = performance.now();
       while ((await holderOf("streamed")) === null)
-        assert.ok(performance.now() - startMs < 5000, "it is held");
+        assert.ok(performance.now() - startMs < 20_000, "it is held");
       connection.destroy();
       await isFree("streamed");
     });
@@ -304,9 +305,9 @@ for (const [runtime, command] of Object.entries(runtimes)) {
         return ((await answer.json()) as { count: number }).count;
       };
       const startMs = performance.now();
-      while ((await waiting()) !== 2) assert.ok(performance.now() - startMs < 5000, "it waits");
+      while ((await waiting()) !== 2) assert.ok(performance.now() - startMs < 20_000, "it waits");
       second.destroy();
-      while ((await waiting()) !== 1) assert.ok(performance.now() - startMs < 5000, "it waits no longer");
+      while ((await waiting()) !== 1) assert.ok(performance.now() - startMs < 20_000, "it waits no longer");
       await first.request("DELETE", `/v1/locks/queued?lease=${lease}`);
       await isFree("queued");
       first.destroy();
@@ -351,7 +352,7 @@ for (const [runtime, command] of Object.entries(runtimes)) {
         const busy = await RawConnection.open(server.port);
         const pending = busy.request("PUT", "/v1/kv/last", "value");
         assert.equal(await server.line(), "waiting");
-        assert.equal(await server.ask("stop 20000"), "stopping");
+        assert.equal(await server.ask("stop 40000"), "stopping");
         assert.equal(await server.ask("open-gate"), "open");
         assert.equal((await pending).status, 200);
         await Promise.all([idle.closed(), busy.closed()]);
@@ -371,13 +372,13 @@ for (const [runtime, command] of Object.entries(runtimes)) {
         const busy = await RawConnection.open(server.port);
         const pending = busy.request("PUT", "/v1/kv/last", "value");
         assert.equal(await server.line(), "waiting");
-        assert.equal(await server.ask("stop 20000"), "stopping");
+        assert.equal(await server.ask("stop 40000"), "stopping");
         const last = await used.request("GET", "/livez");
         assert.deepEqual([last.status, last.headers.get("connection")], [503, "close"]);
         assert.equal(JSON.parse(last.body.toString()).code, "shutting_down");
         const startMs = performance.now();
         let refused: unknown;
-        while (refused === undefined && performance.now() - startMs < 5000) {
+        while (refused === undefined && performance.now() - startMs < 20_000) {
           try {
             const connection = await RawConnection.open(server.port);
             // Cut without an answer is fine: nothing was read of it.
@@ -388,7 +389,7 @@ for (const [runtime, command] of Object.entries(runtimes)) {
           }
         }
         assert.match(String(refused), /ECONNREFUSED|ECONNRESET/);
-        assert.ok(performance.now() - startMs < 4000, "long before the time for answers is over");
+        assert.ok(performance.now() - startMs < 10_000, "long before the time for answers is over");
         assert.equal(await server.ask("open-gate"), "open");
         assert.equal((await pending).status, 200);
         assert.equal(await server.line(), "stopped");
