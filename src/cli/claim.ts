@@ -7,7 +7,7 @@ import * as options from "./client-options.ts";
 import { leaseId } from "./documents.ts";
 import { CommandFailure, exitCodes } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
-import { grantLease, LeaseHolder } from "./lease-holder.ts";
+import { grantLease, type HeldLease, holdLease } from "./lease-holder.ts";
 import { textOf } from "./values.ts";
 
 /** Holding a lock or a leadership for as long as a command runs, or until Ctrl-C. */
@@ -74,7 +74,7 @@ export async function withClaim(
   const interrupted = io.interrupted();
   const sentAtMs = performance.now();
   const { id, ttl } = await grantLease(client, target.flags.ttl ?? ttlSecondsDefault);
-  const holder = new LeaseHolder(client, id, ttl, sentAtMs);
+  const holder = holdLease(client, id, ttl, sentAtMs);
   try {
     const claim = await acquire(client, target, holder, waitMs, interrupted);
     await use(claim, holder.lost);
@@ -103,7 +103,7 @@ async function giveUp(io: Io, client: Client, lease: string, ttl: number): Promi
 async function acquire(
   client: Client,
   { path, fields }: ClaimTarget,
-  holder: LeaseHolder,
+  holder: HeldLease,
   waitMs: number | undefined,
   interrupted: AbortSignal,
 ): Promise<HeldClaim> {

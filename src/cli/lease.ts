@@ -4,7 +4,7 @@ import { documentOf } from "./client.ts";
 import * as options from "./client-options.ts";
 import { leaseSchema, leaseStatusSchema, leasesSchema, revisionSchema } from "./documents.ts";
 import type { Io } from "./io.ts";
-import { grantLease, LeaseHolder } from "./lease-holder.ts";
+import { grantLease, holdLease } from "./lease-holder.ts";
 import { printJson, renderTable } from "./output.ts";
 import { jsonBytes, preview } from "./values.ts";
 
@@ -104,7 +104,9 @@ function addKeepAlive(group: Command, io: Io): void {
     const { ttl } = documentOf(answer, leaseSchema);
     await told(ttl);
     if (flags.once === true) return;
-    const holder = new LeaseHolder(client, id, ttl, sentAtMs, (seconds) => void told(seconds));
+    const holder = holdLease(client, id, ttl, sentAtMs, {
+      onRenewed: (seconds) => void told(seconds),
+    });
     try {
       await untilInterrupted(io, holder.lost);
     } finally {

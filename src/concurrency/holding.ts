@@ -39,7 +39,8 @@ export async function* hold(
     ttlSeconds = seconds;
     wake.resolve();
   };
-  const keeper = new LeaseKeeper({ leases, clock, lease, ttlSeconds, renewedAtMs, onLost, onRenewed });
+  const renew = () => leases.keepAlive(lease);
+  const keeper = new LeaseKeeper({ renew, clock, lease, ttlSeconds, renewedAtMs, onLost, onRenewed });
   keyLost(deps, claim, ended.signal).catch(onLost);
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();

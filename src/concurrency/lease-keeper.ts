@@ -1,12 +1,12 @@
 import type { Clock, Timer } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
 import type { LeaseId } from "../kv/types.ts";
-import type { LeaseService } from "../service/service.ts";
 
 export interface LeaseKeeperOptions {
-  readonly leases: LeaseService;
+  /** Renews the lease. @throws CoracleError `lease_not_found` when there is none any more. */
+  readonly renew: () => Promise<{ readonly ttlSeconds: number }>;
   readonly clock: Clock;
-  readonly lease: LeaseId;
+  readonly lease: LeaseId | string;
   readonly ttlSeconds: number;
   /** On the clock: when the request was sent that granted or renewed it last. */
   readonly renewedAtMs: number;
@@ -45,11 +45,11 @@ export class LeaseKeeper {
   }
 
   async #renew(): Promise<void> {
-    const { clock, leases, lease } = this.#options;
+    const { clock, renew } = this.#options;
     // The lease lives from a moment after the request was sent: counted from here, it is never overrated.
     const sentAtMs = clock.nowMs();
     try {
-      const { ttlSeconds } = await leases.keepAlive(lease);
+      const { ttlSeconds } = await renew();
       if (this.#stopped) return;
       this.#ttlMs = ttlSeconds * 1000;
       this.#validUntilMs = sentAtMs + this.#ttlMs;

@@ -78,7 +78,13 @@ export class ClaimQueue {
     return {
       lease: id,
       ttlSeconds,
-      keeper: new LeaseKeeper({ leases, clock, lease: id, ttlSeconds, renewedAtMs }),
+      keeper: new LeaseKeeper({
+        renew: () => leases.keepAlive(id),
+        clock,
+        lease: id,
+        ttlSeconds,
+        renewedAtMs,
+      }),
     };
   }
 
