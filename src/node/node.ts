@@ -283,14 +283,12 @@ export class Node implements TransportEvents {
 
   async range(request: RangeOperation, consistency: Consistency, admit?: () => void): Promise<RangeResult> {
     validateRangeOperation(request, this.#commandLimits);
-    if (consistency.mode === "linearizable") await this.#reads.current();
-    else if (consistency.maxStaleMs !== undefined) await this.#reads.fresh(consistency.maxStaleMs);
     const read = (): RangeResult => {
       admit?.();
       return this.#state.range(request);
     };
     // While a snapshot takes its place, the state is closed.
-    return this.#reads.turns.run(read, () => this.#installing);
+    return this.#reads.run(consistency, read, () => this.#installing);
   }
 
   get revision(): number {

@@ -27,7 +27,7 @@ function setUp() {
 }
 
 /** What became of a promise, looked at without waiting for it. */
-function watch(promise: Promise<void>): { end: string } {
+function watch(promise: Promise<unknown>): { end: string } {
   const seen = { end: "waits" };
   promise.then(
     () => {
@@ -40,8 +40,15 @@ function watch(promise: Promise<void>): { end: string } {
   return seen;
 }
 
+const fresh = (reads: Reads, maxStaleMs: number): Promise<number> =>
+  reads.run(
+    { mode: "serializable", maxStaleMs },
+    () => 1,
+    () => undefined,
+  );
+
 const settle = async (): Promise<void> => {
-  for (let at = 0; at < 5; at++) await Promise.resolve();
+  for (let at = 0; at < 20; at++) await Promise.resolve();
 };
 
 describe("linearizable reads", () => {
@@ -83,6 +90,53 @@ describe("linearizable reads", () => {
     assert.equal(asked.length, 2);
   });
 
+  test("wait again when the state goes back in the turn that confirmed them", async () => {
+    const { reads, asked, world } = setUp();
+    const linearizable = reads.run(
+      { mode: "linearizable" },
+      () => world.applied,
+      () => undefined,
+    );
+    const bounded = fresh(reads, 1000);
+    const seen = [watch(linearizable), watch(bounded), watch(reads.current())];
+    const waiting = (): string[] => seen.map(({ end }) => end);
+    reads.flush();
+    reads.confirmed([{ context: asked[0] ?? 0, index: 5 }]);
+    world.applied = 3;
+    await settle();
+    assert.deepEqual(waiting(), ["waits", "waits", "waits"]);
+    reads.flush();
+    reads.confirmed([{ context: asked[1] ?? 0, index: 6 }]);
+    world.applied = 6;
+    reads.applied();
+    await settle();
+    assert.deepEqual(waiting(), ["ready", "ready", "ready"]);
+    assert.equal(await linearizable, 6);
+  });
+
+  test("that wait for another turn look again at what is applied", async () => {
+    const { reads, asked, world } = setUp();
+    let end = (): void => {};
+    let held: Promise<void> | undefined = new Promise((resolve) => {
+      end = resolve;
+    });
+    const seen = watch(
+      reads.run(
+        { mode: "linearizable" },
+        () => world.applied,
+        () => held,
+      ),
+    );
+    reads.flush();
+    reads.confirmed([{ context: asked[0] ?? 0, index: 5 }]);
+    await settle();
+    world.applied = 4;
+    held = undefined;
+    end();
+    await settle();
+    assert.equal(seen.end, "waits");
+  });
+
   test("are asked for again when refused or lost, and end with the reason", async () => {
     const { reads, asked, world, clock } = setUp();
     const seen = watch(reads.current());
@@ -121,12 +175,23 @@ describe("reads of bounded staleness", () => {
     reads.flush();
     clock.advance(50);
     reads.confirmed([{ context: asked[0] ?? 0, index: 5 }]);
-    const recent = watch(reads.fresh(50));
+    const recent = watch(fresh(reads, 50));
     await settle();
     assert.equal(recent.end, "ready");
-    const tooOld = watch(reads.fresh(49));
+    const tooOld = watch(fresh(reads, 49));
     await settle();
     assert.equal(tooOld.end, "waits");
+  });
+
+  test("are not served from what has gone back since", async () => {
+    const { reads, asked, world } = setUp();
+    reads.current();
+    reads.flush();
+    reads.confirmed([{ context: asked[0] ?? 0, index: 5 }]);
+    world.applied = 4;
+    const seen = watch(fresh(reads, 1000));
+    await settle();
+    assert.equal(seen.end, "waits");
   });
 
   test("are not fresh while the confirmed index is not applied", async () => {
@@ -134,7 +199,7 @@ describe("reads of bounded staleness", () => {
     reads.current();
     reads.flush();
     reads.confirmed([{ context: asked[0] ?? 0, index: 9 }]);
-    const seen = watch(reads.fresh(1000));
+    const seen = watch(fresh(reads, 1000));
     await settle();
     assert.equal(seen.end, "waits");
   });

@@ -3,6 +3,7 @@ import { CoracleError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { firstNumber, type Random } from "../base/prng.ts";
 import { type MemberId, nobody, type RaftEvent } from "../raft/types.ts";
+import type { Consistency } from "./dependencies.ts";
 import { ReadTurns } from "./read-turns.ts";
 
 export interface ReadContext {
@@ -19,7 +20,7 @@ export interface ReadContext {
 
 interface Waiter {
   readonly deadlineMs: number;
-  ready(): void;
+  ready(index: number): void;
   failed(error: CoracleError): void;
 }
 
@@ -40,29 +41,65 @@ interface Confirmed {
  * round is simply asked for again until the deadline.
  */
 export class Reads {
-  /** Where the reads themselves are carried out, once they are due. */
-  readonly turns: ReadTurns;
+  readonly #turns: ReadTurns;
   readonly #context: ReadContext;
   #queued: Waiter[] = [];
   /** When the first of `#queued` was added: no later than any of them was asked. */
   #queuedSinceMs = 0;
   readonly #rounds = new Map<number, Round>();
   /** Confirmed rounds that wait for their index to be applied, in the order of index. */
-  #confirmed: Confirmed[] = [];
+  #due: Confirmed[] = [];
   #nextContext: number;
   #count = 0;
   /** This member's state is known to have been current at this moment. */
   #freshAtMs = Number.NEGATIVE_INFINITY;
+  /** The index that it had to have applied for that. */
+  #freshIndex = 0;
   #closed = false;
 
   constructor(context: ReadContext) {
     this.#context = context;
-    this.turns = new ReadTurns(context.clock);
+    this.#turns = new ReadTurns(context.clock);
     this.#nextContext = firstNumber(context.random);
   }
 
+  /**
+   * Carries out a read of this member's state when it is as current as asked for. What was applied may be
+   * undone for a while between the confirmation and the read; then the read waits for it again.
+   *
+   * @param held gives what has to be awaited before the state can be read at all.
+   */
+  async run<T>(
+    consistency: Consistency,
+    read: () => T,
+    held: () => Promise<unknown> | undefined,
+  ): Promise<T> {
+    for (;;) {
+      const index = await this.#confirm(consistency);
+      const found = await this.#turns.run(
+        () => (this.#context.applied() < index ? undefined : { answer: read() }),
+        held,
+      );
+      if (found !== undefined) return found.answer;
+    }
+  }
+
+  #confirm(consistency: Consistency): Promise<number> | number {
+    if (consistency.mode === "linearizable") return this.#confirmed();
+    return consistency.maxStaleMs === undefined ? 0 : this.#fresh(consistency.maxStaleMs);
+  }
+
   /** Resolves when a read of this member's state is linearizable with respect to this call. */
-  current(): Promise<void> {
+  async current(): Promise<void> {
+    for (;;) {
+      const index = await this.#confirmed();
+      // What waited for this resumes at the end of the turn, in which the state may have gone back.
+      if (this.#context.applied() >= index) return;
+    }
+  }
+
+  /** Gives the index that must be applied when the state is read. */
+  #confirmed(): Promise<number> {
     if (this.#closed) {
       return Promise.reject(
         new CoracleError("shutting_down", "This member is shutting down; ask another member."),
@@ -82,9 +119,9 @@ export class Reads {
       }
       this.#queued.push({
         deadlineMs: nowMs + this.#context.leaderWaitMs,
-        ready: () => {
+        ready: (index) => {
           this.#count--;
-          resolve();
+          resolve(index);
         },
         failed: (error) => {
           this.#count--;
@@ -94,10 +131,10 @@ export class Reads {
     });
   }
 
-  /** Resolves when this member's state is known to be no older than `maxStaleMs`. */
-  async fresh(maxStaleMs: number): Promise<void> {
-    if (this.#context.clock.nowMs() - this.#freshAtMs <= maxStaleMs) return;
-    await this.current();
+  /** The index to be applied for a state that is known to be no older than `maxStaleMs`. */
+  #fresh(maxStaleMs: number): Promise<number> | number {
+    const recent = this.#context.clock.nowMs() - this.#freshAtMs <= maxStaleMs;
+    return recent && this.#context.applied() >= this.#freshIndex ? this.#freshIndex : this.#confirmed();
   }
 
   /** The state went back: it is not known to be current any more. */
@@ -120,7 +157,7 @@ export class Reads {
       const round = this.#rounds.get(context);
       if (round === undefined) continue;
       this.#rounds.delete(context);
-      this.#confirmed.push({ index, round });
+      this.#due.push({ index, round });
     }
     this.applied();
   }
@@ -131,18 +168,19 @@ export class Reads {
 
   /** The applied index moved. */
   applied(): void {
-    if (this.#confirmed.length === 0) return;
+    if (this.#due.length === 0) return;
     const appliedIndex = this.#context.applied();
     const waiting: Confirmed[] = [];
-    for (const confirmed of this.#confirmed) {
+    for (const confirmed of this.#due) {
       if (confirmed.index > appliedIndex) {
         waiting.push(confirmed);
         continue;
       }
       this.#freshAtMs = Math.max(this.#freshAtMs, confirmed.round.startedMs);
-      for (const waiter of confirmed.round.waiters) waiter.ready();
+      this.#freshIndex = Math.max(this.#freshIndex, confirmed.index);
+      for (const waiter of confirmed.round.waiters) waiter.ready(confirmed.index);
     }
-    this.#confirmed = waiting;
+    this.#due = waiting;
   }
 
   /** Ends reads that waited too long, and asks again for rounds that got no answer. */
@@ -161,10 +199,10 @@ export class Reads {
     const late = this.#queued.filter((waiter) => waiter.deadlineMs <= nowMs);
     if (late.length > 0) this.#queued = this.#queued.filter((waiter) => waiter.deadlineMs > nowMs);
     for (const waiter of late) waiter.failed(error());
-    const stuck = this.#confirmed.filter(({ round }) =>
+    const stuck = this.#due.filter(({ round }) =>
       round.waiters.every((waiter) => waiter.deadlineMs <= nowMs),
     );
-    if (stuck.length > 0) this.#confirmed = this.#confirmed.filter((confirmed) => !stuck.includes(confirmed));
+    if (stuck.length > 0) this.#due = this.#due.filter((confirmed) => !stuck.includes(confirmed));
     for (const { round } of stuck) for (const waiter of round.waiters) waiter.failed(error());
   }
 
@@ -172,10 +210,10 @@ export class Reads {
     this.#closed = true;
     const error = new CoracleError("shutting_down", "This member shut down before the read was served.");
     for (const { waiters } of this.#rounds.values()) for (const waiter of waiters) waiter.failed(error);
-    for (const { round } of this.#confirmed) for (const waiter of round.waiters) waiter.failed(error);
+    for (const { round } of this.#due) for (const waiter of round.waiters) waiter.failed(error);
     for (const waiter of this.#queued) waiter.failed(error);
     this.#rounds.clear();
-    this.#confirmed = [];
+    this.#due = [];
     this.#queued = [];
   }
 
