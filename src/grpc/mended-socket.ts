@@ -1,11 +1,12 @@
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
+import { answerGate } from "../service/answer-gate.ts";
 import { AuthorityMender } from "./authority.ts";
 
 /** Bytes that wait on either side before the other one is held up. */
 const waitingBytesMax = 256 * 1024;
 /** Bytes that one client may leave unread here; beyond them it is cut off. */
-const unreadBytesMax = 64 * 1024 * 1024;
+const unreadBytesMax = 32 * 1024 * 1024;
 const blockBytes = 32 * 1024;
 /** How long a connection that is over may take to bring its last bytes to the client. */
 const lingerMs = 5_000;
@@ -23,6 +24,8 @@ export class MendedSocket extends Duplex {
   #flushPlanned = false;
   /** The client does not take what is sent; until it does, nothing more is taken from http2. */
   #held = false;
+  /** As counted in the gate of answers. */
+  #unread = 0;
   #onTaken: (() => void) | undefined;
 
   constructor(socket: Socket) {
@@ -67,6 +70,7 @@ export class MendedSocket extends Duplex {
       this.destroy(new Error("the client does not read its answers"));
       return;
     }
+    if (this.#held) this.#countUnread(this.writableLength);
     if (this.#used + chunk.length > this.#block.length) this.#grow(this.#used + chunk.length);
     this.#block.set(chunk, this.#used);
     this.#used += chunk.length;
@@ -93,12 +97,19 @@ export class MendedSocket extends Duplex {
         this.#held = true;
         this.#socket.once("drain", () => {
           this.#held = false;
+          this.#countUnread(0);
           this.#taken();
         });
       }
     }
     this.#used = 0;
     if (!this.#held) this.#taken();
+  }
+
+  /** What the client has not read counts among the answers that wait. */
+  #countUnread(bytes: number): void {
+    answerGate.count(bytes - this.#unread);
+    this.#unread = bytes;
   }
 
   #taken(): void {
@@ -113,6 +124,7 @@ export class MendedSocket extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#countUnread(0);
     if (error === null && !this.#socket.destroyed) {
       this.#flush();
       const cut = setTimeout(() => this.#socket.destroy(), lingerMs);

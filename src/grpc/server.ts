@@ -18,6 +18,7 @@ import { Health } from "./gen/health_pb.ts";
 import { ServerReflection } from "./gen/reflection-v1_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "./gen/reflection-v1alpha_pb.ts";
 import { healthHandlers } from "./health.ts";
+import { guardHttp2, lateAnswers } from "./http2-guard.ts";
 import { MendedSocket } from "./mended-socket.ts";
 import { reflectionHandlers } from "./reflection.ts";
 
@@ -57,6 +58,7 @@ export class GrpcServer implements CallHost {
   #services: GrpcServices | undefined;
   #port = 0;
   #stopping = false;
+  #unguard: (() => void) | undefined;
 
   constructor(options: GrpcServerOptions) {
     this.#options = options;
@@ -69,6 +71,7 @@ export class GrpcServer implements CallHost {
       "grpc.keepalive_time_ms": keepAlive.afterMs,
       "grpc.keepalive_timeout_ms": keepAlive.withinMs,
       "grpc.enable_channelz": 0,
+      interceptors: [lateAnswers],
     });
     this.#addServices();
     const connections = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
@@ -100,6 +103,7 @@ export class GrpcServer implements CallHost {
       );
       this.#sockets.listen({ host, port }, resolve);
     });
+    this.#unguard = guardHttp2();
     // Listening on a port, it has an address that is no path.
     this.#port = (this.#sockets.address() as AddressInfo).port;
   }
@@ -155,5 +159,7 @@ export class GrpcServer implements CallHost {
     await new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
     clearTimeout(timer);
     this.#server.forceShutdown();
+    this.#unguard?.();
+    this.#unguard = undefined;
   }
 }
