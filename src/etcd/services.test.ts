@@ -21,7 +21,6 @@ const context: EtcdContext = {
   signal: new AbortController().signal,
   aborted: false,
   requireLeader: false,
-      aborted: false,
 };
 const key = utf8("k");
 

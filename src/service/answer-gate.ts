@@ -45,6 +45,11 @@ export class AnswerGate {
     );
   }
 
+  /** Counts bytes (fewer, when negative) that wait for a client in a connection's own buffers. */
+  count(bytes: number): void {
+    this.#bytes += bytes;
+  }
+
   /**
    * Counts an answer that is sent by other means than `body`, until what it returns is called. `stalled`
    * is called when that does not happen in time: then the client has to be cut off.
