@@ -68,9 +68,10 @@ export class FakeService implements Service {
         if (this.recording) this.commands.push(command);
         return this.#propose(command);
       },
-      range: async (request, consistency) => {
+      range: async (request, consistency, admit) => {
         await this.enter();
         validateRangeOperation(request);
+        admit?.();
         if (this.recording) this.reads.push({ request, consistency });
         return this.#range(request);
       },
