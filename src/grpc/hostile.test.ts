@@ -10,8 +10,9 @@ import { TestClient } from "./client.test-support.ts";
 import { GrpcServer } from "./server.ts";
 
 const connections = 300;
-const seed = Number(process.env.SEED ?? randomId());
-const random = seededRandom(seed);
+/** One that ended the process, because an answer came later than its client left; and a new one each time. */
+const seeds = process.env.SEED === undefined ? [4186363851827532, randomId()] : [Number(process.env.SEED)];
+let random = seededRandom(0);
 const below = (count: number): number => random.below(count);
 const pick = <T>(...items: [T, ...T[]]): T => items[below(items.length)] ?? items[0];
 const noise = (bytesMax: number): Buffer =>
@@ -109,26 +110,29 @@ async function talk(port: number): Promise<void> {
 
 const skip = onBun ? false : "Deno 2.9.6 itself ends on some of it, see DESIGN.md";
 
-test(`clients that send anything harm nobody else (SEED=${seed})`, { timeout: 60_000, skip }, async () => {
-  const server = new GrpcServer({ host: "127.0.0.1", port: 0, receiveBytesMax: 2_097_152 });
-  await server.listen();
-  server.serve({ etcd: createEtcdServices(new FakeService()), ready: () => true });
-  const client = new TestClient(server.port);
-  try {
-    for (let i = 0; i < connections; i += 10) {
-      await Promise.all(Array.from({ length: 10 }, () => talk(server.port)));
-      await client.unary(KV.method.put, { key: Buffer.from("a"), value: Buffer.from(`${i}`) });
+for (const seed of seeds) {
+  test(`clients that send anything harm nobody else (SEED=${seed})`, { timeout: 60_000, skip }, async () => {
+    random = seededRandom(seed);
+    const server = new GrpcServer({ host: "127.0.0.1", port: 0, receiveBytesMax: 2_097_152 });
+    await server.listen();
+    server.serve({ etcd: createEtcdServices(new FakeService()), ready: () => true });
+    const client = new TestClient(server.port);
+    try {
+      for (let i = 0; i < connections; i += 10) {
+        await Promise.all(Array.from({ length: 10 }, () => talk(server.port)));
+        await client.unary(KV.method.put, { key: Buffer.from("a"), value: Buffer.from(`${i}`) });
+      }
+      const deadlineMs = performance.now() + 10_000;
+      while (server.waiting.size > 0) {
+        assert.ok(
+          performance.now() < deadlineMs,
+          `${server.waiting.size} streams are left of clients that are gone`,
+        );
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    } finally {
+      client.close();
+      await server.stop(0);
     }
-    const deadlineMs = performance.now() + 10_000;
-    while (server.waiting.size > 0) {
-      assert.ok(
-        performance.now() < deadlineMs,
-        `${server.waiting.size} streams are left of clients that are gone`,
-      );
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-  } finally {
-    client.close();
-    await server.stop(0);
-  }
-});
+  });
+}
