@@ -189,6 +189,10 @@ describe("what code must not do", () => {
     );
   });
 
+  test("no signal stays joined to one that lives long", () => {
+    assert.deepEqual(matches(product, /\bAbortSignal\.any\(/), [], "joinedSignal (src/base/signals.ts)");
+  });
+
   test("cbor-x is taken without its native half, which ends the process on both runtimes", () => {
     const banned = /(?:from|import\(?)\s*"cbor-x(?!\/index-no-eval")/;
     assert.deepEqual(matches(typescript, banned), [], 'import "cbor-x/index-no-eval"');

@@ -1,6 +1,7 @@
 import type { Context } from "hono";
 import * as v from "valibot";
 import { CoracleError } from "../base/errors.ts";
+import { type JoinedSignal, joinedSignal } from "../base/signals.ts";
 import { hold } from "../concurrency/holding.ts";
 import type { Claim, ClaimRequest } from "../concurrency/types.ts";
 import type { LeaseId } from "../kv/types.ts";
@@ -95,7 +96,7 @@ async function answered(
   make: MakeClaim,
 ): Promise<Response> {
   const gone = c.req.raw.signal;
-  const either = eitherOf(gone, api.stopping);
+  const either = eitherEnd(gone, api.stopping);
   try {
     const claim = await make({ ...request, signal: either.signal });
     return documentResponse(form, claimDocument(claim, form), 200, {
@@ -118,7 +119,7 @@ async function* heldByConnection(
   gone: AbortSignal,
 ): AsyncGenerator<StreamEvent, void> {
   yield { type: "waiting", document: {} };
-  const either = eitherOf(gone, api.stopping);
+  const either = eitherEnd(gone, api.stopping);
   const deps = { ...api.service, clock: api.clock };
   let claim: Claim | undefined;
   try {
@@ -149,22 +150,9 @@ async function letGo(api: ApiContext, claim: Claim): Promise<void> {
 }
 
 /** The client's end and the member's as one signal. */
-function eitherOf(gone: AbortSignal, stopping: AbortSignal): { readonly signal: AbortSignal; end(): void } {
-  const either = new AbortController();
-  const onGone = (): void => either.abort(gone.reason);
-  const onStopping = (): void =>
-    either.abort(
-      new CoracleError("shutting_down", "This member stops: send the request again, to another member."),
-    );
-  gone.addEventListener("abort", onGone, { once: true });
-  stopping.addEventListener("abort", onStopping, { once: true });
-  if (gone.aborted) onGone();
-  if (stopping.aborted) onStopping();
-  return {
-    signal: either.signal,
-    end: () => {
-      gone.removeEventListener("abort", onGone);
-      stopping.removeEventListener("abort", onStopping);
-    },
-  };
+function eitherEnd(gone: AbortSignal, stopping: AbortSignal): JoinedSignal {
+  return joinedSignal([gone, stopping], (source) => {
+    if (source === gone) return gone.reason;
+    return new CoracleError("shutting_down", "This member stops: send the request again, to another member.");
+  });
 }

@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { emptyBytes } from "../base/bytes.ts";
 import { CoracleError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { joinedSignal } from "../base/signals.ts";
 import { claimKeyOf } from "../concurrency/claim.ts";
 import { readDocument } from "./body.ts";
 import {
@@ -84,10 +85,14 @@ async function* observe(
   name: Uint8Array,
   gone: AbortSignal,
 ): AsyncGenerator<StreamEvent, void> {
-  const signal = AbortSignal.any([gone, api.stopping]);
-  for await (const { revision, leader: found } of api.elections.observe(name, signal)) {
-    const document = { revision, leader: keyValueDocument(found, "json", true) };
-    yield { type: "leader", id: revision, document };
+  const either = joinedSignal([gone, api.stopping]);
+  try {
+    for await (const { revision, leader: found } of api.elections.observe(name, either.signal)) {
+      const document = { revision, leader: keyValueDocument(found, "json", true) };
+      yield { type: "leader", id: revision, document };
+    }
+  } finally {
+    either.end();
   }
   if (api.stopping.aborted) {
     throw new CoracleError("shutting_down", "This member stops: observe through another member.");

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import * as v from "valibot";
 import { messageOf } from "../base/errors.ts";
+import { joinedSignal } from "../base/signals.ts";
 import { durationMs } from "../config/values.ts";
 import { type ApiRequest, attempt, type Client, documentOf } from "./client.ts";
 import * as options from "./client-options.ts";
@@ -117,8 +118,8 @@ async function acquire(
     const body = { ...fields, lease: holder.lease, ...(leftMs !== undefined && { wait_ms: leftMs }) };
     const limitMs = leftMs === undefined ? Number.POSITIVE_INFINITY : leftMs + client.timeoutMs;
     const sentMs = performance.now();
-    const ends = AbortSignal.any([interrupted, holder.lost]);
-    const outcome = await attempt(endpoint, postOf(path, body), limitMs, ends);
+    const ends = joinedSignal([interrupted, holder.lost]);
+    const outcome = await attempt(endpoint, postOf(path, body), limitMs, ends.signal).finally(ends.end);
     if (interrupted.aborted) throw new CommandFailure(exitCodes.failed, "Interrupted before it was held.");
     holder.lost.throwIfAborted();
     if ("status" in outcome) {

@@ -2,6 +2,7 @@ import { Decoder } from "cbor-x/index-no-eval";
 import * as v from "valibot";
 import { messageOf } from "../base/errors.ts";
 import { int64 } from "../base/int64.ts";
+import { joinedSignal } from "../base/signals.ts";
 import { CommandFailure, type ExitCode, exitCodes } from "./exit-codes.ts";
 
 export interface ClientOptions {
@@ -140,6 +141,10 @@ export async function attempt(
   const miss = (kind: Miss["kind"], reason: string): Miss => {
     return { endpoint, reason, kind, tookMs: performance.now() - startMs };
   };
+  const ends = joinedSignal([
+    ...(signal === undefined ? [] : [signal]),
+    ...(timeoutMs === Number.POSITIVE_INFINITY ? [] : [AbortSignal.timeout(timeoutMs)]),
+  ]);
   try {
     const response = await fetch(endpoint + request.path, {
       method: request.method,
@@ -147,10 +152,7 @@ export async function attempt(
       ...(request.body === undefined ? {} : { body: request.body }),
       redirect: "manual",
       ...endless,
-      signal: AbortSignal.any([
-        ...(signal === undefined ? [] : [signal]),
-        ...(timeoutMs === Number.POSITIVE_INFINITY ? [] : [AbortSignal.timeout(timeoutMs)]),
-      ]),
+      signal: ends.signal,
     });
     const body = new Uint8Array(await response.arrayBuffer());
     const answer: ApiAnswer = { status: response.status, headers: response.headers, body, endpoint };
@@ -163,6 +165,8 @@ export async function attempt(
     return wasSent(error)
       ? miss("lost", lostReason(error, timeoutMs))
       : miss("unreached", unreachedReason(error));
+  } finally {
+    ends.end();
   }
 }
 

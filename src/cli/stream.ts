@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { systemClock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { pause } from "../base/pause.ts";
+import { joinedSignal } from "../base/signals.ts";
 import { type ApiAnswer, type Client, endless, refusalOf, unreachedReason } from "./client.ts";
 import { CommandFailure, exitCodes } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
@@ -69,6 +70,7 @@ async function readOnce(
     clearTimeout(timer);
     timer = setTimeout(() => silence.abort(new Error(`nothing came for ${withinMs / 1000} s`)), withinMs);
   };
+  const either = joinedSignal([interrupted, silence.signal]);
   let connected = false;
   let lines = 0;
   const broken = (reason: string): Outcome => ({ end: false, connected, lines, reason });
@@ -78,7 +80,7 @@ async function readOnce(
       headers: { accept: "application/x-ndjson" },
       redirect: "manual",
       ...endless,
-      signal: AbortSignal.any([interrupted, silence.signal]),
+      signal: either.signal,
     });
     if (response.status === 503 || response.status === 429) return broken(`status ${response.status}`);
     if (!response.ok || response.body === null) throw await refused(endpoint, response);
@@ -97,6 +99,7 @@ async function readOnce(
     return broken(connected ? "the connection broke off" : unreachedReason(error));
   } finally {
     clearTimeout(timer);
+    either.end();
   }
 }
 

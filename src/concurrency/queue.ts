@@ -2,6 +2,7 @@ import { getLogger } from "@logtape/logtape";
 import { emptyBytes } from "../base/bytes.ts";
 import { CoracleError, messageOf } from "../base/errors.ts";
 import { pause } from "../base/pause.ts";
+import { type JoinedSignal, joinedSignal } from "../base/signals.ts";
 import type { LeaseId, TxnOperation, TxnResult } from "../kv/types.ts";
 import {
   type Claimed,
@@ -89,20 +90,16 @@ export class ClaimQueue {
   }
 
   /** The caller's signal and its limit of time as one. */
-  #limitOf({ waitMs, signal }: ClaimRequest): { readonly signal: AbortSignal; end(): void } {
+  #limitOf({ waitMs, signal }: ClaimRequest): JoinedSignal {
+    if (waitMs === undefined || waitMs === 0) return joinedSignal(signal === undefined ? [] : [signal]);
     const limit = new AbortController();
-    const forward = (): void => limit.abort(signal?.reason);
-    signal?.addEventListener("abort", forward, { once: true });
-    if (signal?.aborted === true) forward();
-    const timer =
-      waitMs === undefined || waitMs === 0
-        ? undefined
-        : this.#deps.clock.after(waitMs, () => limit.abort(heldError(waitMs)));
+    const timer = this.#deps.clock.after(waitMs, () => limit.abort(heldError(waitMs)));
+    const joined = joinedSignal(signal === undefined ? [limit.signal] : [signal, limit.signal]);
     return {
-      signal: limit.signal,
+      signal: joined.signal,
       end: () => {
-        timer?.cancel();
-        signal?.removeEventListener("abort", forward);
+        timer.cancel();
+        joined.end();
       },
     };
   }

@@ -1,5 +1,6 @@
 import type { Context } from "hono";
 import { CoracleError, messageOf } from "../../base/errors.ts";
+import { type JoinedSignal, joinedSignal } from "../../base/signals.ts";
 import { EtcdError, grpcCodes } from "../../etcd/error.ts";
 import type { EtcdContext } from "../../etcd/types.ts";
 import { readBody } from "../body.ts";
@@ -22,7 +23,7 @@ export class GatewayContext implements EtcdContext {
   readonly #request: Request;
   readonly #stopping: AbortSignal;
   #gone: AbortController | undefined;
-  #signal: AbortSignal | undefined;
+  #joined: JoinedSignal | undefined;
 
   constructor(c: Context, stopping: AbortSignal) {
     this.#request = c.req.raw;
@@ -37,12 +38,17 @@ export class GatewayContext implements EtcdContext {
 
   /** Most requests never look at it. */
   get signal(): AbortSignal {
-    this.#signal ??= AbortSignal.any([this.#request.signal, this.#stopping, this.gone.signal]);
-    return this.#signal;
+    this.#joined ??= joinedSignal([this.#request.signal, this.#stopping, this.gone.signal]);
+    return this.#joined.signal;
   }
 
   get aborted(): boolean {
-    return this.#signal?.aborted === true;
+    return this.#joined?.signal.aborted === true;
+  }
+
+  /** To be called when the request was answered: the signal of the member's stop lives on. */
+  end(): void {
+    this.#joined?.end();
   }
 
   get stopping(): boolean {

@@ -178,8 +178,12 @@ function answerer(method: DescMethod, handler: unknown, messageBytesMax: number)
   if (method.methodKind === "unary") {
     const unary = handler as Unary;
     return async (c, context) => {
-      const text = encode(await unary(await first(c), context));
-      return new Response(text.length < countedBytesMin ? text : answerGate.body(utf8(text)), jsonHeaders);
+      try {
+        const text = encode(await unary(await first(c), context));
+        return new Response(text.length < countedBytesMin ? text : answerGate.body(utf8(text)), jsonHeaders);
+      } finally {
+        context.end();
+      }
     };
   }
   const line = (message: Message): string => `{"result":${encode(message)}}`;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { describe, test } from "node:test";
+import { CountedAbort } from "../../base/signals.test-support.ts";
 import { serveHttp } from "../../runtime/http.ts";
 import { testApp } from "../app.test-support.ts";
 
@@ -50,6 +51,14 @@ async function served<T>(use: (port: number, app: ReturnType<typeof testApp>) =>
   }
 }
 
+async function until(condition: () => boolean, what: string): Promise<void> {
+  const untilMs = performance.now() + 10_000;
+  while (!condition()) {
+    assert.ok(performance.now() < untilMs, `waited in vain: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
 describe("a stream of the gateway", () => {
   for (const [path, document] of [
     ["/v3/watch", '{"create_request":{"key":"YQ==","range_end":"AA=="}}'],
@@ -75,6 +84,29 @@ describe("a stream of the gateway", () => {
       }
       assert.equal(service.watches.active.size, 0);
     });
+  });
+
+  test("lets go of the signal of the member's stop, as does any other answer that waits", async () => {
+    const stop = new CountedAbort();
+    const { app } = testApp({ stopping: stop.signal });
+    // The locks of the app itself may listen for good.
+    const before = stop.listeners;
+    const streams = [
+      ["POST", "/v3/watch", '{"create_request":{"key":"YQ=="}}', {}],
+      ["GET", "/v1/elections/e", undefined, { accept: "application/x-ndjson" }],
+      ["POST", "/v1/locks/l", "{}", { accept: "application/x-ndjson", "content-type": "application/json" }],
+    ] as const;
+    for (const [method, path, body, headers] of streams) {
+      const answer = await app.request(path, { method, headers, ...(body !== undefined && { body }) });
+      const reader = answer.body?.getReader();
+      void reader?.read().then(() => reader.read());
+      await until(() => stop.listeners > before, `${path} listens`);
+      await reader?.cancel();
+      await until(() => stop.listeners === before, `${path} lets go`);
+    }
+    const lock = await app.request("/v3/lock/lock", { method: "POST", body: '{"name":"YQ==","lease":"9"}' });
+    assert.equal(lock.status, 500, await lock.text());
+    assert.equal(stop.listeners, before);
   });
 
   test("begins with the status of an error that comes before anything else", async () => {

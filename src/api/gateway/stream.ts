@@ -34,6 +34,7 @@ export async function streamResponse<M>(
   };
   const end = async (): Promise<void> => {
     context.gone.abort();
+    context.end();
     await iterator.return?.();
   };
 
