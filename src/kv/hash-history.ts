@@ -1,9 +1,9 @@
 /** A hash is remembered of the state at every index that is a multiple of this. */
 export const hashEveryEntries = 64;
 /** So many of the newest are remembered. */
-const hashesMax = 32;
+const hashesMax = 128;
 
-/** Hashes of the state at agreed indexes, by which members compare what the same log made of it. */
+/** Hashes of the state, each behind the version of its making, at agreed indexes, by which members compare what the same log made of it. */
 export class HashHistory {
   readonly #hashes = new Map<number, string>();
 

@@ -258,7 +258,7 @@ describe("applying", () => {
     });
     bench.run({ type: "lease-revoke", id: -7 });
     bench.change({ op: "add-learner", member: member(2) });
-    // Members of neighbouring versions compare it: it may change only with the protocol's version.
+    // Members of neighbouring versions compare it: it may change only together with `hashVersion`.
     assert.equal(bench.machine.hash(), "26ff63040c4d1bcc");
   });
 

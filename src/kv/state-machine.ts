@@ -14,7 +14,7 @@ import { MemberTable } from "./member-table.ts";
 import { readRange, unreadable } from "./range.ts";
 import type { RevisionRow } from "./rows.ts";
 import { asDamage, createSchema, openSchema } from "./schema.ts";
-import { State, StateTable } from "./state.ts";
+import { hashVersion, State, StateTable } from "./state.ts";
 import type {
   Batch,
   Command,
@@ -225,7 +225,7 @@ export class StateMachine {
     const state = this.#state;
     assert(index === state.appliedIndex + 1, `entry ${index} applied after entry ${state.appliedIndex}`);
     assert(term >= state.appliedTerm, `entry of term ${term} applied after one of term ${state.appliedTerm}`);
-    this.hashes.note(state.appliedIndex, () => state.hash());
+    this.hashes.note(state.appliedIndex, () => `${hashVersion}:${state.hash()}`);
     state.appliedIndex = index;
     state.appliedTerm = term;
     switch (content.type) {

@@ -24,6 +24,12 @@ const columns = [
 const sumModulus = 2 ** 52;
 
 /**
+ * How `hash` is made: raised with every change of what it takes in, of `chain` and of the checksums.
+ * Members of different releases then know that their hashes say nothing about each other.
+ */
+export const hashVersion = 1;
+
+/**
  * The numbers that stand beside the tables: one row of `meta`, held in memory while the member
  * runs. Whoever changes them inside a transaction restores them when the transaction fails.
  */

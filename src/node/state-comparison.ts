@@ -1,6 +1,6 @@
 import { getLogger } from "@logtape/logtape";
 import * as v from "valibot";
-import { CoracleError } from "../base/errors.ts";
+import { messageOf } from "../base/errors.ts";
 import type { MemberId } from "../raft/types.ts";
 import { parsePeerBody } from "./admin.ts";
 import type { NodeAccess, NodePart, NodePartFactory } from "./part.ts";
@@ -33,7 +33,9 @@ export interface Comparison {
 /**
  * Compares what the log made of the state on all members. Every member remembers hashes at agreed
  * indexes; the leader collects them from time to time. Whose hash differs from that of a majority of the
- * voters is told so, and ends: a bug, or a bit that flipped in memory, made something else of the log.
+ * voters is told so. It believes no single member: it asks all of them itself, and ends when a majority
+ * of all voters says the same, and it another. A bug, or a bit that flipped in memory, made something else
+ * of the log.
  */
 export function stateComparison(options: StateComparisonOptions): NodePartFactory {
   return (node) => new StateComparison(options, node);
@@ -46,6 +48,7 @@ export class StateComparison implements NodePart {
   #leading = false;
   #comparedMs: number;
   #working = false;
+  #checking: Promise<void> | undefined;
 
   constructor(options: StateComparisonOptions, node: NodeAccess) {
     this.#options = options;
@@ -53,7 +56,7 @@ export class StateComparison implements NodePart {
     this.#comparedMs = node.clock.nowMs();
     this.requests = new Map<string, RequestHandler>([
       ["state-hashes", async () => this.#node.state().hashes.all()],
-      ["state-differs", async (body, from) => this.#told(parsePeerBody(differsSchema, body, from))],
+      ["state-differs", async (body, from) => this.#told(parsePeerBody(differsSchema, body, from), from)],
       ["compare-states", async () => this.compare()],
     ]);
   }
@@ -72,6 +75,9 @@ export class StateComparison implements NodePart {
         if (at !== undefined && differing.length === 0)
           log.debug("All states are equal at index {index}.", { index: at });
       })
+      .catch((error: unknown) => {
+        log.error("The states of the members could not be compared: {reason}", { reason: messageOf(error) });
+      })
       .finally(() => {
         this.#working = false;
       });
@@ -79,6 +85,25 @@ export class StateComparison implements NodePart {
 
   /** Compares now, and has those end that differ from a majority of the voters. */
   async compare(): Promise<Comparison> {
+    const { self } = this.#node;
+    const { index: at, equal, differing } = await this.#judged();
+    this.#end(differing.get(self));
+    await Promise.all(
+      [...differing].map(async ([member, difference]) => {
+        if (member === self) return;
+        log.error("The state of member {member} at index {index} is not that of the majority.", {
+          member,
+          index: difference.index,
+        });
+        const body = { index: difference.index, hash: difference.common };
+        await this.#node.ask(member, "state-differs", body, askMs).catch(() => undefined);
+      }),
+    );
+    return { index: at, equal, differing: [...differing.keys()] };
+  }
+
+  /** What all members remember now, judged. What is answered counts, whatever is forgotten meanwhile. */
+  async #judged(): Promise<Finding> {
     const { self } = this.#node;
     const { conf } = this.#node.raft();
     const own: ReadonlyMap<number, string> = new Map(this.#node.state().hashes.all());
@@ -90,21 +115,7 @@ export class StateComparison implements NodePart {
         if (hashes !== undefined) answers.set(member, hashes);
       }),
     );
-    const found = judge(answers, conf.voters);
-    if (found === undefined) return { index: undefined, equal: [], differing: [] };
-    const differing = found.differing.filter((member) => member !== self);
-    await Promise.all(
-      differing.map(async (member) => {
-        log.error("The state of member {member} at index {index} is not that of the majority.", {
-          member,
-          index: found.index,
-        });
-        const body = { index: found.index, hash: found.hash };
-        await this.#node.ask(member, "state-differs", body, askMs).catch(() => undefined);
-      }),
-    );
-    if (found.differing.includes(self)) this.#told({ index: found.index, hash: found.hash });
-    return { index: found.index, equal: found.equal, differing: found.differing };
+    return judge(answers, conf.voters);
   }
 
   async #hashesOf(member: MemberId): Promise<ReadonlyMap<number, string>> {
@@ -112,50 +123,88 @@ export class StateComparison implements NodePart {
     return new Map(parsePeerBody(hashesSchema, body, member));
   }
 
-  /** A majority has this hash at this index. It counts what this member itself remembers. */
-  #told({ index: at, hash: theirs }: v.InferOutput<typeof differsSchema>): null {
-    const own = this.#node.state().hashes.at(at);
-    if (own === undefined || own === theirs) {
-      throw new CoracleError("invalid_argument", `The state at index ${at} does not differ here.`);
-    }
-    this.#options.condemn(
-      `at index ${at} it has the hash ${own}, and a majority of the members has ${theirs}.`,
-    );
+  /** Another member found that this one differs; this one looks for itself. */
+  async #told({ index: at }: v.InferOutput<typeof differsSchema>, from: MemberId): Promise<null> {
+    log.warn("Member {from} says that this state differs at index {index}; asking all members.", {
+      from,
+      index: at,
+    });
+    this.#checking ??= this.#judged()
+      .then(({ differing }) => this.#end(differing.get(this.#node.self)))
+      .finally(() => {
+        this.#checking = undefined;
+      });
+    await this.#checking;
     return null;
   }
+
+  #end(difference: Difference | undefined): void {
+    if (difference === undefined) return;
+    const { index: at, own, common } = difference;
+    this.#options.condemn(
+      `at index ${at} it has the hash ${own}, and a majority of the members has ${common}.`,
+    );
+  }
+}
+
+/** A member's hash at an index where a majority of all voters has another one. */
+interface Difference {
+  readonly index: number;
+  readonly own: string;
+  readonly common: string;
 }
 
 interface Finding {
-  readonly index: number;
-  readonly hash: string;
+  /** The newest index at which a majority of all voters agrees, if there is one. */
+  readonly index: number | undefined;
+  /** Members that agree with it there. */
   readonly equal: readonly MemberId[];
-  readonly differing: readonly MemberId[];
+  /** By member: where it was last seen to differ. Who lags behind is judged by what it has. */
+  readonly differing: ReadonlyMap<MemberId, Difference>;
 }
 
-/** At the newest index that a majority of the voters remembers with one hash. */
+/**
+ * Judges each member at the indexes where a majority of all voters remembers one hash. Hashes that were
+ * made in different ways cannot be compared: members of another release are passed over.
+ */
 export function judge(
   answers: ReadonlyMap<MemberId, ReadonlyMap<number, string>>,
   voters: readonly MemberId[],
-): Finding | undefined {
+): Finding {
   const indexes = new Set([...answers.values()].flatMap((hashes) => [...hashes.keys()]));
+  const differing = new Map<MemberId, Difference>();
+  let newest: number | undefined;
+  let equal: MemberId[] = [];
   for (const at of [...indexes].sort((a, b) => b - a)) {
-    const votes = new Map<string, number>();
-    for (const voter of voters) {
-      const own = answers.get(voter)?.get(at);
-      if (own !== undefined) votes.set(own, (votes.get(own) ?? 0) + 1);
+    const common = majorityAt(at, answers, voters);
+    if (common === undefined) continue;
+    if (newest === undefined) {
+      newest = at;
+      equal = [...answers].filter(([, hashes]) => hashes.get(at) === common).map(([member]) => member);
     }
-    for (const [common, count] of votes) {
-      if (count * 2 <= voters.length) continue;
-      const known = [...answers].filter(([, hashes]) => hashes.has(at));
-      const has = ([, hashes]: readonly [MemberId, ReadonlyMap<number, string>]): boolean =>
-        hashes.get(at) === common;
-      return {
-        index: at,
-        hash: common,
-        equal: known.filter(has).map(([member]) => member),
-        differing: known.filter((answer) => !has(answer)).map(([member]) => member),
-      };
+    for (const [member, hashes] of answers) {
+      const own = hashes.get(at);
+      if (own === undefined || own === common || versionOf(own) !== versionOf(common)) continue;
+      if (!differing.has(member)) differing.set(member, { index: at, own, common });
     }
   }
-  return undefined;
+  return { index: newest, equal, differing };
+}
+
+function majorityAt(
+  at: number,
+  answers: ReadonlyMap<MemberId, ReadonlyMap<number, string>>,
+  voters: readonly MemberId[],
+): string | undefined {
+  const votes = new Map<string, number>();
+  for (const voter of voters) {
+    const own = answers.get(voter)?.get(at);
+    if (own !== undefined) votes.set(own, (votes.get(own) ?? 0) + 1);
+  }
+  return [...votes].find(([, count]) => count * 2 > voters.length)?.[0];
+}
+
+/** What stands before the colon. */
+function versionOf(versioned: string): string {
+  return versioned.slice(0, versioned.indexOf(":"));
 }

@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
@@ -179,6 +188,15 @@ describe("the sums of pages", () => {
     rmSync(path);
     assert.deepEqual(changedIn(life.dir), []);
   });
+});
+
+test("a state is condemned even when that cannot be written down", async () => {
+  const life = new Life("condemned-full", seededRandom(1));
+  life.write(10);
+  mkdirSync(join(life.dir, "state.condemned"));
+  assert.match(life.files.condemn("it differs.").message, /must not be used any more: it differs/);
+  rmdirSync(join(life.dir, "state.condemned"));
+  await life.close();
 });
 
 test("a state that was condemned is not opened again", async () => {

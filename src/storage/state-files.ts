@@ -179,8 +179,13 @@ export class StateFiles {
   /** The state must not be used again, not after a restart either. Gives the error with which to end. */
   condemn(reason: string): CoracleError {
     const path = join(this.#dir, fileNames.stateCondemned);
-    writeFileSync(path, `${reason}\n`, { mode: 0o600 });
-    syncFolder(this.#dir);
+    try {
+      writeFileSync(path, `${reason}\n`, { mode: 0o600 });
+      syncFolder(this.#dir);
+    } catch (error) {
+      // On a full disk, say. It ends all the same, and after a restart the comparison finds it again.
+      log.error("{path} cannot be written: {reason}", { path, reason: messageOf(error) });
+    }
     return condemned(this.#dir, reason);
   }
 
