@@ -17,6 +17,7 @@ export function pairBytes({ key, value }: Pick<KeyValue, "key" | "value">): numb
 export class AnswerBudget {
   readonly #bytesMax: number;
   #used = 0;
+  #spent = false;
 
   constructor(bytesMax: number = limits.answerBytesMax) {
     this.#bytesMax = bytesMax;
@@ -24,18 +25,29 @@ export class AnswerBudget {
 
   /** What is left, in bytes. */
   get left(): number {
-    return Math.max(0, this.#bytesMax - this.#used);
+    return this.#spent ? 0 : Math.max(0, this.#bytesMax - this.#used);
+  }
+
+  /**
+   * Something did not fit: from there on nothing is told, so that nothing need be read. Many ranges in
+   * one transaction would else each read a large value, and leave it out.
+   */
+  get spent(): boolean {
+    return this.#spent;
   }
 
   /** Whether `bytes` more fit. The first key-value always does, so that every listing gets on. */
   fits(bytes: number): boolean {
-    return this.#used === 0 || this.#used + bytes <= this.#bytesMax;
+    return !this.#spent && (this.#used === 0 || this.#used + bytes <= this.#bytesMax);
   }
 
   /** Takes a key-value into the answer, unless it does not fit. */
   take(keyValue: KeyValue): boolean {
     const bytes = pairBytes(keyValue);
-    if (!this.fits(bytes)) return false;
+    if (!this.fits(bytes)) {
+      this.#spent = true;
+      return false;
+    }
     this.#used += bytes;
     return true;
   }

@@ -53,6 +53,10 @@ export function readRange(
 
 function readFrom<Row>(op: RangeOperation, source: Source<Row>, budget: AnswerBudget): Found {
   if (op.countOnly === true) return { keys: [], count: source.count(op), more: false };
+  if (budget.spent) {
+    const count = source.count(op);
+    return { keys: [], count, more: count > 0 };
+  }
   const limit = op.limit > 0 ? op.limit : Number.POSITIVE_INFINITY;
   const inKeyOrder = op.sort === undefined || (op.sort.target === "key" && !op.sort.descending);
   return inKeyOrder && !filtered(op)
