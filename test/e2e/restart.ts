@@ -14,8 +14,8 @@ import { until } from "./wait.ts";
  * leadership over first; a lone member starts again after kill -9, and its folder has one owner.
  */
 
-/** An election takes at least the election timeout of 1,000 ms; a handover takes a few round trips. */
-const handoverGapMsMax = 500;
+/** The election timeout: who waits for it has no leader for at least so long. */
+const handoverGapMsMax = 1_000;
 
 async function rollingRestart(report: Report, rounds: number): Promise<void> {
   const cluster = await Cluster.start({ label: "restart" });
