@@ -12,6 +12,7 @@ import type { MemberId } from "../raft/types.ts";
 import { openSqlite } from "../runtime/sqlite.ts";
 import type { Service } from "../service/service.ts";
 import { MemoryLogStore } from "../storage/memory-log.ts";
+import type { MaintenanceFiles } from "./member-maintenance.ts";
 import { MemberParts } from "./member-parts.ts";
 import { memberService } from "./member-service.ts";
 
@@ -67,7 +68,8 @@ export class TestCluster {
     const parts = new MemberParts(registry, onFatal);
     const membership = { clusterId, members: records, removed: [] };
     const identity = { clusterId, memberId: id, name: `n${id}` };
-    const files: StateStore = {
+    const files: StateStore & MaintenanceFiles = {
+      diskSpace: () => Promise.reject(new Error("no disk here")),
       createSnapshot: () => Promise.reject(new Error("no snapshots here")),
       install: () => Promise.reject(new Error("no snapshots here")),
       checkpoint: () => Promise.resolve(0),

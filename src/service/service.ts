@@ -142,7 +142,10 @@ export interface WatchService {
 export interface MaintenanceService {
   /** An unsigned number of 32 bits that is the same on all members that have applied as much. */
   hash(): Promise<{ readonly hash: number; readonly revision: number; readonly compactRevision: number }>;
-  /** A consistent copy of this member's state as it is now. */
+  /**
+   * A consistent copy of this member's state as it is now. Throws `overloaded` for one copy too many,
+   * `quota_exceeded` when its disk has no room for one.
+   */
   snapshot(): Promise<SnapshotStream>;
   /** Bytes of this member's state on disk, and of those in use. */
   storage(): { readonly bytes: number; readonly usedBytes: number };
@@ -150,7 +153,8 @@ export interface MaintenanceService {
   compacted(): Promise<void>;
 }
 
-/** A SQLite file in pieces. They must be read, or given up by `return`: the copy takes room until then. */
+/** A SQLite file in pieces. They must be read, or given up by `return`: the copy takes room until
+ * then. One of which nothing is read for a minute is given up: its next piece throws `request_timeout`. */
 export interface SnapshotStream {
   readonly bytes: number;
   /** Of the whole, lower-case hexadecimal. */

@@ -18,6 +18,7 @@ import type { SqliteDatabase, SqliteStatement } from "../base/sqlite.ts";
 import { StateMachine } from "../kv/state-machine.ts";
 import type { SnapshotMeta } from "../raft/types.ts";
 import { openSqlite } from "../runtime/sqlite.ts";
+import { type DiskSpace, diskSpace } from "./disk-space.ts";
 import { fileNames, syncFolder, syncFolderSoon } from "./files.ts";
 import { changedPages, forgetSums } from "./page-sums.ts";
 import { SnapshotInbox } from "./snapshot-inbox.ts";
@@ -187,6 +188,11 @@ export class StateFiles {
       log.error("{path} cannot be written: {reason}", { path, reason: messageOf(error) });
     }
     return condemned(this.#dir, reason);
+  }
+
+  /** The room on the disk that the state lies on. */
+  diskSpace(): Promise<DiskSpace> {
+    return diskSpace(this.#dir);
   }
 
   /**
