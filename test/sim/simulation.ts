@@ -207,11 +207,11 @@ class Simulation implements World {
   stateUndone(host: Host): void {
     this.coverage.add("disk: applied entries undone");
     if (this.#over) return;
-    for (const delayMs of [1, 30]) {
-      this.scheduler.afterMs(delayMs, () => {
+    for (const maxStaleMs of [5, 15, 30, 60]) {
+      this.scheduler.afterMs(0.1, () => {
         const client = this.#client(`undone ${this.#clients.length}`, 100 + this.#clients.length, 0);
         this.#clients.push(client);
-        client.perform(boundedRead(), host, () => {});
+        client.perform(boundedRead(maxStaleMs), host, () => {});
       });
     }
   }

@@ -94,8 +94,14 @@ export const clientsMutants: readonly Mutant[] = [
   },
   {
     name: "lease-renewed-without-proof",
-    about: "a leader confirms renewals without proving that it still leads",
+    about:
+      "renewals are confirmed without a proof of leadership, and the next leader adds no time to what is left",
     edits: [
+      {
+        file: `${node}/lessor.ts`,
+        find: "sinceMs + lease.remainingSeconds * 1000 + options.electionMs",
+        replace: "sinceMs + lease.remainingSeconds * 1000 + options.electionMs * 0",
+      },
       {
         file: `${node}/lessor.ts`,
         find: "    const term = await this.#proveLeading();\n    const nowMs",

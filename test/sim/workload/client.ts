@@ -205,7 +205,7 @@ export class Client {
     const revision = plan.way === "past" ? work.revision : 0;
     const request = { ...rangeOf(step), ...plan.range, revision };
     const { random, localReads } = this.#options;
-    const maxStaleMs = Math.round(between(random, 0, 800));
+    const maxStaleMs = plan.maxStaleMs ?? Math.round(between(random, 0, 800));
     const consistency =
       plan.way === "linearizable"
         ? ({ mode: "linearizable" } as const)

@@ -1,7 +1,7 @@
 import { utf8 } from "../../../src/base/bytes.ts";
 import type { Random } from "../../../src/base/prng.ts";
 import type { LeaseId } from "../../../src/kv/types.ts";
-import { between, chance } from "../engine/streams.ts";
+import { between, chance, pick } from "../engine/streams.ts";
 import type { MemberProcess } from "../members/process.ts";
 import type { World } from "../members/world.ts";
 import { type Answer, anyMember, ask } from "./asking.ts";
@@ -13,6 +13,7 @@ export class LeaseHolder {
   readonly #number: number;
   readonly #random: Random;
   #leases = 0;
+  #member: MemberProcess | undefined;
   #stopped = false;
   #idle = true;
 
@@ -39,7 +40,7 @@ export class LeaseHolder {
   }
 
   #ask<T>(question: (process: MemberProcess) => Promise<T>, then: (answer: Answer<T>) => void): void {
-    const process = anyMember(this.#world, this.#random);
+    const process = this.#choose();
     if (process === undefined) {
       this.#pause(() => this.#ask(question, then), 100);
       return;
@@ -47,13 +48,22 @@ export class LeaseHolder {
     this.#idle = false;
     ask(this.#world, this.#random, process, question, (answer) => {
       this.#idle = true;
+      if (answer.type !== "answer") this.#member = undefined;
       then(answer);
     });
   }
 
+  /** Mostly the member that answered last: it may be cut off with this client. */
+  #choose(): MemberProcess | undefined {
+    if (this.#member?.ready !== true || chance(this.#random, 0.15)) {
+      this.#member = anyMember(this.#world, this.#random);
+    }
+    return this.#member;
+  }
+
   #grant(): void {
     const id = (this.#number + 1) * 1_000_000 + this.#leases++;
-    const ttlSeconds = 1 + this.#random.below(3);
+    const ttlSeconds = pick(this.#random, [1, 2, 3, 3, 6]);
     const calledUs = this.#world.scheduler.nowUs;
     this.#ask(
       ({ leases }) => leases.grant(id, ttlSeconds),

@@ -22,6 +22,8 @@ export interface Plan {
   readonly marks: readonly string[];
   /** What of a range is asked for, and how; judged by `LocalReads` alone. */
   readonly range?: RangeOptions;
+  /** Of a bounded read; any when absent. */
+  readonly maxStaleMs?: number;
   /** Sent again with the same Idempotency-Key until its outcome is known. */
   readonly idempotent: boolean;
 }
@@ -216,8 +218,9 @@ export function finalReads(): Plan[] {
 }
 
 /** A read that may be a little old, and no older. */
-export function boundedRead(): Plan {
-  return { kind: "bounded read after a rollback", ...reading(groupPrefix, { op: "list" }, "bounded") };
+export function boundedRead(maxStaleMs: number): Plan {
+  const read = reading(groupPrefix, { op: "list" }, "bounded");
+  return { kind: "bounded read after a rollback", ...read, maxStaleMs };
 }
 
 /** A write that shows whether the cluster makes progress. */
