@@ -122,6 +122,7 @@ async function* heldByConnection(
   const either = eitherEnd(gone, api.stopping);
   const deps = { ...api.service, clock: api.clock };
   let claim: Claim | undefined;
+  let keyLost = false;
   try {
     claim = await make({ ...request, signal: either.signal });
     let told = false;
@@ -132,18 +133,24 @@ async function* heldByConnection(
     }
     // The lease is left its time: the client can take the claim over through another member.
     either.signal.throwIfAborted();
+  } catch (error) {
+    keyLost = error instanceof CoracleError && error.code === "not_found";
+    throw error;
   } finally {
     either.end();
-    if (claim !== undefined && !api.stopping.aborted) await letGo(api, claim);
+    if (claim !== undefined && !api.stopping.aborted) await letGo(api, claim, keyLost);
   }
 }
 
-/** The end of the connection is the end of the claim. What fails here ends by the lease's TTL. */
-async function letGo(api: ApiContext, claim: Claim): Promise<void> {
+/**
+ * The end of the connection is the end of the claim. What fails here ends by the lease's TTL. A key that
+ * was taken off the lease does not go with it.
+ */
+async function letGo(api: ApiContext, claim: Claim, keyLost: boolean): Promise<void> {
   const { leases } = api.service;
   try {
+    if (claim.ttlSeconds === undefined || keyLost) await api.elections.resign(claim);
     if (claim.ttlSeconds !== undefined) await leases.revoke(claim.lease);
-    else await api.elections.resign(claim);
   } catch (error) {
     if (!(error instanceof CoracleError)) throw error;
   }

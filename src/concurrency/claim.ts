@@ -37,7 +37,7 @@ export function firstOf(name: Uint8Array): RangeOperation {
 }
 
 /** Whether a key is still the one of that claim, not a later one of the same lease. */
-function stillThere({ key, createRevision }: ClaimKey): Compare {
+function stillThere({ key, createRevision }: Omit<ClaimKey, "lease">): Compare {
   return { key, target: "create", result: "equal", operand: createRevision };
 }
 
@@ -60,20 +60,18 @@ export function claimTxn(words: ClaimWords): TxnOperation {
   const put: PutOperation = { type: "put", key, value: words.value, lease: words.lease, previous: false };
   const own: RangeOperation = { type: "range", key, revision: 0, limit: 1, keysOnly: true };
   const exists: Compare = { key, target: "create", result: "greater", operand: 0 };
-  // A stranger may have put the key without the lease: it would outlive it. Where the lease has ended,
-  // the put is refused.
   const same: Operation = {
     type: "txn",
-    compare: [
-      { key, target: "value", result: "equal", operand: words.value },
-      { key, target: "lease", result: "equal", operand: words.lease },
-    ],
+    compare: [{ key, target: "value", result: "equal", operand: words.value }],
     success: [],
     failure: [put],
   };
+  // A key that a stranger put without the lease is no claim, and must not become one at its old place:
+  // others may have passed it by.
+  const attached: Compare = { key, target: "lease", result: "equal", operand: words.lease };
   const takeOn: Operation = {
     type: "txn",
-    compare: [exists],
+    compare: [exists, attached],
     success: [words.takeOver ? put : same],
     failure: [],
   };
@@ -98,6 +96,10 @@ export interface Claimed {
   readonly revision: number;
   readonly claim: MadeClaim | undefined;
   readonly first: boolean;
+  /** The first key has no lease: it may be no claim. */
+  readonly strangerFirst: boolean;
+  /** A key of the claim's name that does not hang on its lease: to be deleted before the claim is made. */
+  readonly inTheWay?: KeyValue;
 }
 
 function hasPut({ responses }: TxnResult): boolean {
@@ -112,12 +114,15 @@ export function claimedOf(result: TxnResult, key: Uint8Array, lease: LeaseId): C
   });
   const holder = typeof first === "object" ? first : undefined;
   const heads = holder === undefined || equalBytes(holder.key, key);
+  const strangerFirst = holder?.lease === 0;
   const made = { key, lease, createRevision: revision, modRevision: revision };
-  if (succeeded) return { revision, claim: made, first: heads };
-  if (typeof own !== "object") return { revision, claim: undefined, first: false };
+  if (succeeded) return { revision, claim: made, first: heads, strangerFirst };
+  const none = { revision, claim: undefined, first: false, strangerFirst };
+  if (typeof own !== "object") return none;
+  if (own.lease !== lease) return { ...none, inTheWay: own };
   const { createRevision } = own;
   const modRevision = written === true ? revision : own.modRevision;
-  return { revision, claim: { ...made, createRevision, modRevision }, first: heads };
+  return { revision, claim: { ...made, createRevision, modRevision }, first: heads, strangerFirst };
 }
 
 /** Changes a claim's value, if it is still that claim. */
@@ -127,13 +132,13 @@ export function proclaimTxn(claim: ClaimKey, value: Uint8Array): TxnOperation {
 }
 
 /** Deletes a claim, if it is still that claim. */
-export function resignTxn(claim: ClaimKey): TxnOperation {
+export function resignTxn(claim: Omit<ClaimKey, "lease">): TxnOperation {
   const remove: Operation = { type: "delete", key: claim.key, previous: false };
   return { type: "txn", compare: [stillThere(claim)], success: [remove], failure: [] };
 }
 
 /** Deletes a claim that is given up, unless a later request of the same lease took it over. */
-export function withdrawTxn(claim: MadeClaim): TxnOperation {
+export function withdrawTxn(claim: Omit<MadeClaim, "lease">): TxnOperation {
   const { compare, ...rest } = resignTxn(claim);
   const untouched: Compare = {
     key: claim.key,
@@ -145,7 +150,7 @@ export function withdrawTxn(claim: MadeClaim): TxnOperation {
 }
 
 /** One transaction makes no more keys than this at one create revision; with them, one is before them. */
-const sameRevisionMax = 128;
+export const sameRevisionMax = 128;
 
 /** Reads a claim's place: itself, those made with it, and the one before. */
 export function placeOf(name: Uint8Array, createRevision: number): RangeOperation {
@@ -167,7 +172,7 @@ export function placeOf(name: Uint8Array, createRevision: number): RangeOperatio
 export function standing(
   keys: readonly KeyValue[],
   claim: Pick<ClaimKey, "key" | "createRevision" | "lease">,
-): "first" | "gone" | { readonly before: Uint8Array } {
+): "first" | "gone" | { readonly before: KeyValue } {
   const { key, createRevision, lease } = claim;
   const own = keys.find((other) => equalBytes(other.key, key));
   // Without the lease it is no claim, only a key that stands in the way.
@@ -175,5 +180,5 @@ export function standing(
   const before = keys.find(
     (other) => other.createRevision < createRevision || compareBytes(other.key, key) < 0,
   );
-  return before === undefined ? "first" : { before: before.key };
+  return before === undefined ? "first" : { before };
 }

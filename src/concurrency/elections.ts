@@ -1,10 +1,11 @@
 import { pause } from "../base/pause.ts";
 import type { KeyRange, KeyValue } from "../kv/types.ts";
 import type { WatchEvent } from "../service/service.ts";
-import { firstOf, proclaimTxn, queueOf, resignTxn } from "./claim.ts";
+import { proclaimTxn, queueOf, resignTxn } from "./claim.ts";
 import { eventsOf } from "./events.ts";
 import { isPassing } from "./passing.ts";
 import { ClaimQueue } from "./queue.ts";
+import { headOf } from "./strangers.ts";
 import type {
   CampaignRequest,
   Claim,
@@ -44,8 +45,8 @@ export class Elections implements ElectionService {
   }
 
   async leader(name: Uint8Array): Promise<ElectionState> {
-    const { revision, keys } = await this.#deps.kv.range(firstOf(name), { mode: "linearizable" });
-    return { revision, leader: keys[0] };
+    const { revision, head } = await headOf(this.#deps, name);
+    return { revision, leader: head };
   }
 
   async *observe(name: Uint8Array, signal: AbortSignal): AsyncGenerator<LeaderSeen, void> {
@@ -59,7 +60,8 @@ export class Elections implements ElectionService {
         if (seen === undefined) {
           // Nobody stands in the queue: the first who comes leads.
           const event = await this.#next(queueOf(name), from, signal, { withoutDeletes: true });
-          if (event === undefined) continue;
+          // Without a lease it is no claim; the next read tells who leads.
+          if (event === undefined || event.keyValue.lease === 0) continue;
           seen = { revision: event.keyValue.modRevision, leader: event.keyValue };
           from = event.keyValue.modRevision + 1;
         }

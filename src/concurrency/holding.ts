@@ -12,7 +12,8 @@ const retryMs = 500;
  * Keeps a claim's lease alive until the signal aborts, and gives the TTL at the start and after each
  * renewal. The claim stays when it ends.
  *
- * @throws CoracleError `lease_not_found` when the lease ended, `not_found` when somebody deleted the key.
+ * @throws CoracleError `lease_not_found` when the lease ended, `not_found` when somebody deleted the key, or
+ *   wrote it without its lease.
  */
 export async function* hold(
   deps: ConcurrencyDependencies,
@@ -60,15 +61,21 @@ export async function* hold(
 
 /** Rejects when the claim's key is not there any more, or with the signal's reason. */
 async function keyLost(deps: ConcurrencyDependencies, claim: Claim, signal: AbortSignal): Promise<never> {
-  const { key, createRevision } = claim;
+  const { key, createRevision, lease } = claim;
   const read = { type: "range", key, revision: 0, limit: 1, keysOnly: true } as const;
   for (let from = claim.revision + 1; ; ) {
     try {
-      const woken = await deletionOf(deps.watches, [key], from, signal);
+      const woken = await deletionOf(deps.watches, [{ key, lease }], from, signal);
       if (woken.because === "watch-ended" && !isPassing(woken.error)) throw woken.error;
       const { keys, revision } = await deps.kv.range(read, { mode: "linearizable" });
       if (keys[0]?.createRevision !== createRevision) {
         throw new CoracleError("not_found", "The key of this claim was deleted: it is not held any more.");
+      }
+      if (keys[0].lease !== lease) {
+        throw new CoracleError(
+          "not_found",
+          "Somebody wrote the key of this claim without its lease: it is not held any more.",
+        );
       }
       from = revision + 1;
       if (woken.because === "watch-ended") await pause(deps.clock, retryMs, signal);

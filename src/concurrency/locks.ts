@@ -1,5 +1,5 @@
-import { firstOf } from "./claim.ts";
 import { ClaimQueue } from "./queue.ts";
+import { headOf } from "./strangers.ts";
 import type { Claim, ClaimRequest, ConcurrencyDependencies, LockService } from "./types.ts";
 
 /** Locks by the keys of etcd's `concurrency.Mutex`. */
@@ -25,7 +25,7 @@ export class Locks implements LockService {
   }
 
   async holder(name: Uint8Array) {
-    const { revision, keys } = await this.#deps.kv.range(firstOf(name), { mode: "linearizable" });
-    return { revision, holder: keys[0] };
+    const { revision, head } = await headOf(this.#deps, name);
+    return { revision, holder: head };
   }
 }

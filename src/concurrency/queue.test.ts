@@ -41,6 +41,12 @@ async function until(condition: () => boolean | Promise<boolean>, what: string):
   assert.fail(`waited in vain: ${what}`);
 }
 
+/** A stranger's put: without a lease. */
+async function strange(service: FakeService, key: string): Promise<void> {
+  const put = { type: "put", key: utf8(key), value: utf8(""), lease: 0, previous: false } as const;
+  await service.kv.propose({ body: put });
+}
+
 const coded = (code: string) => (error: unknown) => error instanceof CoracleError && error.code === code;
 
 describe("a lock", () => {
@@ -88,7 +94,7 @@ describe("a lock", () => {
     const held = await locks.acquire({ name, lease: lease(1) });
     await strange(1);
     const again = await locks.acquire({ name, lease: 1 });
-    assert.equal(again.createRevision, held.createRevision);
+    assert.ok(again.createRevision > held.createRevision, "at the end of the queue");
     assert.equal((await locks.holder(name)).holder?.lease, 1, "it hangs on the lease again");
 
     const waiting = locks.acquire({ name, lease: lease(2) });
@@ -97,6 +103,49 @@ describe("a lock", () => {
     await deps.leases.revoke(2);
     await locks.release(held.key);
     await assert.rejects(waiting, coded("lease_not_found"));
+  });
+
+  test("passes by the keys of strangers, which hang on no lease and name none that lives", async () => {
+    const { service, locks, lease, keys } = world();
+    await strange(service, "jobs/readme");
+    await strange(service, "jobs/77");
+    const held = await locks.acquire({ name, lease: lease(1), waitMs: 0 });
+    assert.equal((await locks.holder(name)).holder?.lease, 1);
+    await assert.rejects(locks.acquire({ name, lease: lease(2), waitMs: 0 }), coded("lock_held"));
+    assert.deepEqual(await keys(), ["jobs/1", "jobs/77", "jobs/readme"]);
+    const next = locks.acquire({ name, lease: 2 });
+    await until(() => service.watches.active.size === 2, "the next waits");
+    await locks.release(held.key);
+    assert.equal((await next).lease, 2);
+  });
+
+  test("waits behind more strangers than are looked through", async () => {
+    const { service, locks, lease } = world();
+    for (let at = 0; at < 129; at++) await strange(service, `jobs/x${at}`);
+    await assert.rejects(locks.acquire({ name, lease: lease(1), waitMs: 5 }), coded("lock_held"));
+    assert.equal(fromUtf8((await locks.holder(name)).holder?.key ?? utf8("")), "jobs/x0");
+  });
+
+  test("whose key was taken off its lease is taken for held until that lease ends", async () => {
+    const { service, locks, lease } = world();
+    await locks.acquire({ name, lease: lease(1) });
+    let given = false;
+    const next = locks.acquire({ name, lease: lease(2) }).then((claim) => {
+      given = true;
+      return claim;
+    });
+    await until(() => service.watches.active.size === 2, "the next waits");
+    service.leases.granted.set(1, 0.5);
+    await strange(service, "jobs/1");
+    await until(() => service.watches.opened > 2, "it looks again");
+    assert.equal((await locks.holder(name)).holder?.createRevision, 2);
+    assert.equal(given, false);
+    service.leases.expire(1);
+    assert.equal((await next).lease, 2);
+    assert.equal((await locks.holder(name)).holder?.lease, 2);
+    // The name's lease is there again: its claim must not come before the one that passed its key by.
+    lease(1);
+    await assert.rejects(locks.acquire({ name, lease: 1, waitMs: 5 }), coded("lock_held"));
   });
 
   test("of a waiter that leaves goes on to the next", async () => {
@@ -280,6 +329,16 @@ describe("a claim held for a client", () => {
     assert.equal(service.watches.active.size, 0);
   });
 
+  test("is lost when somebody writes its key without the lease", async () => {
+    const { service, deps, locks, lease } = world();
+    const claim = await locks.acquire({ name, lease: lease(1) });
+    const holding = hold(deps, claim, new AbortController().signal);
+    await holding.next();
+    const lost = holding.next();
+    await strange(service, "jobs/1");
+    await assert.rejects(lost, coded("not_found"));
+  });
+
   test("ends quietly with its signal", async () => {
     const { service, deps, locks, lease } = world();
     const claim = await locks.acquire({ name, lease: lease(1) });
@@ -378,7 +437,7 @@ describe("the place of a claim", () => {
     assert.equal(standing([key("jobs/2", 6)], mine), "gone", "another life of the key");
     const before = standing([key("jobs/3", 7), mine, key("jobs/1", 7), key("jobs/9", 3)], mine);
     assert.ok(typeof before === "object");
-    assert.equal(fromUtf8(before.before), "jobs/1");
+    assert.equal(fromUtf8(before.before.key), "jobs/1");
   });
 
   test("keys of negative and long leases are etcd's", () => {

@@ -12,12 +12,14 @@ import {
   claimTxn,
   type MadeClaim,
   placeOf,
+  sameRevisionMax,
   standing,
   withdrawTxn,
 } from "./claim.ts";
 import { deletionOf } from "./deletion.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 import { codeOf, isPassing } from "./passing.ts";
+import { type Claims, claimsAmong } from "./strangers.ts";
 import type { Claim, ClaimRequest, ConcurrencyDependencies } from "./types.ts";
 
 const log = getLogger(["coracle", "concurrency"]);
@@ -111,14 +113,25 @@ export class ClaimQueue {
     signal: AbortSignal,
   ): Promise<Claim> {
     const { name, waitMs, takeOver = false } = request;
-    const words = { name, lease: session.lease, value, onlyWhenFree: waitMs === 0, takeOver };
+    const words = { name, lease: session.lease, value, takeOver };
+    let onlyWhenFree = waitMs === 0;
     for (;;) {
-      const { claim, revision, first } = await this.#join(words);
-      if (claim === undefined || (waitMs === 0 && !first)) throw heldError(0);
+      const joined = await this.#join({ ...words, onlyWhenFree });
+      const { claim, revision, first, strangerFirst, inTheWay } = joined;
+      if (inTheWay !== undefined) {
+        await this.transact(withdrawTxn(inTheWay));
+        continue;
+      }
+      if (claim === undefined && strangerFirst && onlyWhenFree) {
+        // It may be free all the same: a place in the queue will tell.
+        onlyWhenFree = false;
+        continue;
+      }
+      if (claim === undefined || (waitMs === 0 && !first && !strangerFirst)) throw heldError(0);
       try {
         // A caller that is gone cannot be told that it holds the lock.
         request.signal?.throwIfAborted();
-        const firstAt = first ? revision : await this.#wait(name, claim, signal);
+        const firstAt = first ? revision : await this.#wait(name, claim, signal, waitMs === 0);
         if (firstAt === "gone") continue;
         const { modRevision: _, ...found } = claim;
         return { ...found, name, revision: firstAt };
@@ -142,8 +155,13 @@ export class ClaimQueue {
   }
 
   /** Resolves with the store's revision at which the claim was first, or when the claim is no more. */
-  async #wait(name: Uint8Array, claim: MadeClaim, signal: AbortSignal): Promise<number | "gone"> {
-    const { kv, watches, clock } = this.#deps;
+  async #wait(
+    name: Uint8Array,
+    claim: MadeClaim,
+    signal: AbortSignal,
+    once: boolean,
+  ): Promise<number | "gone"> {
+    const { kv, leases, watches, clock } = this.#deps;
     let delayMs: number = retryMs.first;
     const retryLater = async (error: unknown): Promise<void> => {
       if (!isPassing(error)) throw error;
@@ -153,18 +171,31 @@ export class ClaimQueue {
     for (;;) {
       signal.throwIfAborted();
       let place: Awaited<ReturnType<typeof kv.range>>;
+      let claims: Claims;
       try {
         place = await kv.range(placeOf(name, claim.createRevision), { mode: "linearizable" });
+        claims = await claimsAmong(leases, place.keys);
         delayMs = retryMs.first;
       } catch (error) {
         await retryLater(error);
         continue;
       }
       signal.throwIfAborted();
-      const stands = standing(place.keys, claim);
+      // Behind so many keys that are no claims nobody looks for one: they stand in the way, as in etcd.
+      const seen = standing(claims.keys, claim);
+      const unsure = seen === "first" && place.keys.length > sameRevisionMax;
+      const stands = unsure ? standing(place.keys, claim) : seen;
       if (stands === "first") return place.revision;
       if (stands === "gone") return "gone";
-      const woken = await deletionOf(watches, [stands.before, claim.key], place.revision + 1, signal);
+      if (once) throw heldError(0);
+      const { untilSeconds } = claims;
+      const woken = await deletionOf(
+        watches,
+        [stands.before, claim],
+        place.revision + 1,
+        signal,
+        untilSeconds === undefined ? undefined : { clock, withinMs: untilSeconds * 1000 + retryMs.first },
+      );
       if (woken.because === "watch-ended" && woken.error.code !== "revision_compacted") {
         await retryLater(woken.error);
       }
