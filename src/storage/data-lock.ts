@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { CoracleError, messageOf } from "../base/errors.ts";
 import { openSqlite } from "../runtime/sqlite.ts";
 import { fileNames } from "./files.ts";
+import { isNoRoom, noRoom } from "./no-room.ts";
 
 export interface DataLock {
   release(): void;
@@ -11,7 +12,8 @@ export interface DataLock {
  * Takes the data folder for this process alone. The lock is a file lock that SQLite holds on a file
  * of its own, so the kernel takes it back however the process ends.
  *
- * @throws CoracleError `config_invalid` when another process has the folder, or it cannot be written.
+ * @throws CoracleError `config_invalid` when another process has the folder, or it cannot be written;
+ *   `storage_failed` when the disk has no room.
  */
 export function lockDataFolder(dir: string): DataLock {
   const path = join(dir, fileNames.lock);
@@ -25,6 +27,7 @@ export function lockDataFolder(dir: string): DataLock {
     }
     return { release: () => database.close() };
   } catch (error) {
+    if (isNoRoom(error)) throw noRoom(path);
     const reason = messageOf(error);
     throw new CoracleError(
       "config_invalid",

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { CoracleError } from "../base/errors.ts";
+import { lockDataFolder } from "./data-lock.ts";
 import { History, historyIdentity, historyStart } from "./history.test-support.ts";
 import { logSql } from "./log-schema.ts";
 import { verifyLog } from "./log-verify.ts";
@@ -129,4 +130,21 @@ describe("a log on a full disk", { skip }, () => {
     // The write under way may have reached the disk whole, as before a crash.
     assert.ok(header.hardState.commit >= acknowledged && acknowledged >= sure, `${header.hardState.commit}`);
   });
+});
+
+test("a data folder that cannot be taken for want of room says so, and not that it is broken", {
+  skip,
+}, () => {
+  const dir = join(disk, "lock");
+  mkdirSync(dir, { recursive: true });
+  fill();
+  try {
+    assert.throws(() => lockDataFolder(dir), {
+      code: "storage_failed",
+      message: /no room on the disk .*make room/,
+    });
+  } finally {
+    makeRoom();
+  }
+  lockDataFolder(dir).release();
 });
