@@ -4,6 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
+import { exitCodes } from "../src/cli/exit-codes.ts";
+import { exitRemoved } from "../src/cli/serve.ts";
 import { loadServeConfig } from "../src/config/serve-config.ts";
 
 /** The unit as systemd itself judges it. */
@@ -53,6 +55,11 @@ describe("systemd/coracle.service", () => {
     const { output } = run("systemd-analyze", "security", "--offline=true", "--no-pager", unit);
     const exposure = Number(/Overall exposure level for \S+: ([\d.]+)/.exec(output)?.[1]);
     assert.ok(exposure > 0 && exposure < exposureMax, output);
+  });
+
+  test("it does not start a removed member again", () => {
+    const codes = /^RestartPreventExitStatus=(.*)$/m.exec(readFileSync(unit, "utf8"))?.[1]?.split(" ");
+    assert.deepEqual(codes?.map(Number), [exitCodes.usage, exitRemoved]);
   });
 
   test("it starts serve with settings that serve accepts, and waits longer than a stop takes", () => {

@@ -6,6 +6,9 @@ import { type EndReason, MemberProcess } from "./member-process.ts";
 
 const log = getLogger(["coracle", "start"]);
 
+/** The member was removed: it ends again however often it is started (`RestartPreventExitStatus`). */
+export const exitRemoved = 77;
+
 /** A broken invariant or a failed disk: the supervisor should start the member again. */
 const exitFatal = 70;
 
@@ -62,7 +65,7 @@ async function finish(
   }
   if (!(await stoppedInTime(config, member))) return exitFatal;
   log.info("Stopped.");
-  return reason !== "signal" && reason.kind === "removed" ? exitCodes.failed : exitCodes.ok;
+  return reason !== "signal" && reason.kind === "removed" ? exitRemoved : exitCodes.ok;
 }
 
 /** A disk that hangs must not keep a stopped member's process alive for ever. */

@@ -44,3 +44,12 @@ test("a member that missed its removal learns it from those that refuse it", () 
   farewell.refusedBy(2);
   assert.equal(seen.ends, 1);
 });
+
+test("one member that refuses it is enough in the end, when the others cannot be reached", () => {
+  const { clock, seen, farewell } = setUp([1, 2]);
+  farewell.refusedBy(1);
+  clock.advance(9_999);
+  assert.equal(seen.ends, 0);
+  clock.advance(2);
+  assert.equal(seen.ends, 1);
+});
