@@ -207,7 +207,7 @@ class Simulation implements World {
   stateUndone(host: Host): void {
     this.coverage.add("disk: applied entries undone");
     if (this.#over) return;
-    for (const maxStaleMs of [5, 15, 30, 60]) {
+    for (const maxStaleMs of [15, 60, 800, 3000]) {
       this.scheduler.afterMs(0.1, () => {
         const client = this.#client(`undone ${this.#clients.length}`, 100 + this.#clients.length, 0);
         this.#clients.push(client);

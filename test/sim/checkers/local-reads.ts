@@ -1,5 +1,6 @@
 import type { RangeOperation, RangeResult } from "../../../src/kv/types.ts";
 import { Violation } from "../engine/violation.ts";
+import type { MemberProcess } from "../members/process.ts";
 import type { History } from "../workload/history.ts";
 import type { CommittedLog } from "./committed-log.ts";
 import { resultText } from "./model-text.ts";
@@ -27,6 +28,15 @@ export class LocalReads {
   constructor(committed: CommittedLog, history: History) {
     this.#committed = committed;
     this.#history = history;
+  }
+
+  /** What went back behind what it had told is no fresh state: such a read waits until it is there again. */
+  checkNotUndone({ host, appliedIndex, appliedOnce }: MemberProcess, fresh: boolean): void {
+    if (!fresh || appliedIndex >= appliedOnce) return;
+    throw new Violation(
+      "stale read",
+      `${host.name} answered at index ${appliedIndex} after it had applied ${appliedOnce}`,
+    );
   }
 
   check({ who, request, result, calledUs, askedUs, staleMs, slowestRate }: LocalRead): void {

@@ -39,6 +39,8 @@ export class MemberProcess implements NetworkProcess {
   stoppedSinceUs: number | undefined;
   /** It stops by itself: its node does nothing any more, or soon. */
   leaving = false;
+  /** How far it had applied before it went back to its last commit. */
+  appliedOnce = 0;
   /** When its own log told it that it is removed. */
   #removedSinceMs: number | undefined;
   /** What waits while the process is stopped. */

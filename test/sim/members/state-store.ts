@@ -34,12 +34,18 @@ export class SimStateStore implements StateStore {
       try {
         commit();
       } finally {
-        if (state.appliedIndex < appliedIndex) this.#process.host.world.stateUndone(this.#process.host);
+        if (state.appliedIndex < appliedIndex) this.#undone(appliedIndex);
       }
       this.#committedIndex = state.appliedIndex;
     };
     this.#observe(state);
     return state;
+  }
+
+  #undone(appliedIndex: number): void {
+    const { host } = this.#process;
+    this.#process.appliedOnce = Math.max(this.#process.appliedOnce, appliedIndex);
+    host.world.stateUndone(host);
   }
 
   /** The content of a copy that was made for a transfer. */

@@ -214,6 +214,7 @@ export class Client {
           : ({ mode: "serializable" } as const);
     const askedUs = this.#options.world.scheduler.nowUs;
     const served = (result: RangeResult): void => {
+      localReads.checkNotUndone(process, consistency.mode === "linearizable" || plan.way === "bounded");
       const output = { succeeded: true, revision: result.revision, results: [result.keys.map(seenOf)] };
       localReads.check({
         who: process.host.name,
