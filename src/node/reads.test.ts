@@ -4,12 +4,13 @@ import { CoracleError } from "../base/errors.ts";
 import { seededRandom } from "../base/prng.ts";
 import { nobody, type RaftEvent } from "../raft/types.ts";
 import { FakeClock } from "./fake-clock.test-support.ts";
+import type { Blocked } from "./part.ts";
 import { Reads } from "./reads.ts";
 
 function setUp() {
   const clock = new FakeClock();
   const asked: number[] = [];
-  const world = { leader: 1, applied: 5 };
+  const world: { leader: number; applied: number; blocked?: Blocked } = { leader: 1, applied: 5 };
   const reads = new Reads({
     clock,
     random: seededRandom(1),
@@ -20,6 +21,7 @@ function setUp() {
     },
     applied: () => world.applied,
     wake: () => {},
+    blocked: () => world.blocked,
     leaderWaitMs: 3000,
     retryAfterMs: 200,
   });
@@ -154,6 +156,19 @@ describe("linearizable reads", () => {
     reads.sweep();
     await settle();
     assert.equal(seen.end, "no_leader");
+  });
+
+  test("that cannot be served since the disk is full say so", async () => {
+    const { reads, clock, world } = setUp();
+    world.blocked = { reason: "No.", growthOnly: false, unready: "the disk of this member is full" };
+    const read = reads.current();
+    reads.flush();
+    clock.advance(3000);
+    reads.sweep();
+    await assert.rejects(read, {
+      code: "not_proposed",
+      message: /disk of this member is full; .*serializable/,
+    });
   });
 
   test("end when the member shuts down", async () => {

@@ -4,6 +4,7 @@ import { limits } from "../base/limits.ts";
 import { firstNumber, type Random } from "../base/prng.ts";
 import { type MemberId, nobody, type RaftEvent } from "../raft/types.ts";
 import type { Consistency } from "./dependencies.ts";
+import type { Blocked } from "./part.ts";
 import { ReadTurns } from "./read-turns.ts";
 
 export interface ReadContext {
@@ -13,6 +14,8 @@ export interface ReadContext {
   step(event: RaftEvent): void;
   applied(): number;
   wake(): void;
+  /** Why this member cannot store or apply what it is sent, if so. */
+  blocked?(): Blocked | undefined;
   readonly leaderWaitMs: number;
   /** A confirmation that got lost on the way is asked for again after this long. */
   readonly retryAfterMs: number;
@@ -192,7 +195,7 @@ export class Reads {
             "no_leader",
             "The cluster has no leader now; try again, or ask for consistency=serializable.",
           )
-        : new CoracleError("not_proposed", "The leader did not confirm the read in time; try again.");
+        : new CoracleError("not_proposed", unconfirmed(this.#context.blocked?.()));
     for (const [context, round] of this.#rounds) {
       if (nowMs - round.startedMs > this.#context.retryAfterMs) this.#again(context);
     }
@@ -225,4 +228,11 @@ export class Reads {
     for (const waiter of round.waiters) this.#queued.push(waiter);
     this.#context.wake();
   }
+}
+
+function unconfirmed(blocked: Blocked | undefined): string {
+  const cause = blocked?.unready;
+  return cause === undefined
+    ? "The leader did not confirm the read in time; try again."
+    : `The read cannot be served here now, since ${cause}; ask another member, or for consistency=serializable.`;
 }
