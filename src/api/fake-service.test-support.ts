@@ -41,12 +41,14 @@ export class FakeService implements Service {
   readonly maintenance: Service["maintenance"] = {
     hash: unserved,
     snapshot: unserved,
-    storage: unserved,
+    storage: () => ({ bytes: 10, usedBytes: 7, full: this.full }),
     compacted: async () => {
       this.physicallyCompacted = this.watches.compactRevision;
     },
   };
   physicallyCompacted = 0;
+  /** Why writes that grow the store are refused. */
+  full: string | undefined;
   readonly commands: Command[] = [];
   readonly reads: { readonly request: RangeOperation; readonly consistency: Consistency }[] = [];
   /** Off when a benchmark would fill the memory. */

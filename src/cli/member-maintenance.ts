@@ -20,10 +20,13 @@ export interface MaintenanceContext {
   /** Commits what is applied, for whoever looks at the state's files from outside. */
   settle(): void;
   readonly files: MaintenanceFiles;
+  readonly quotaBytes?: number;
+  full(): string | undefined;
 }
 
 /** What operators ask of one member's own state. */
-export function createMaintenance({ clock, state, settle, files }: MaintenanceContext): MaintenanceService {
+export function createMaintenance(context: MaintenanceContext): MaintenanceService {
+  const { clock, state, settle, files, quotaBytes = 0 } = context;
   const snapshots = new ClientSnapshots(clock, files);
   return {
     hash: async () => {
@@ -34,7 +37,9 @@ export function createMaintenance({ clock, state, settle, files }: MaintenanceCo
       settle();
       return snapshots.create();
     },
-    storage: () => ({ bytes: files.bytes(), usedBytes: files.usedBytes() }),
+    storage: () => {
+      return { bytes: files.bytes(), usedBytes: files.usedBytes(), quotaBytes, full: context.full() };
+    },
     compacted: async () => {
       while (state().compactionPending) await pause(clock, compactedPollMs);
     },

@@ -137,6 +137,7 @@ export class MemberProcess {
       parts: this.#parts.services,
       files,
       clock: systemClock,
+      quotaBytes: this.#config.quotaBytes,
       onLeft: () => {
         this.#left = true;
       },

@@ -12,6 +12,7 @@ export interface MemberServiceOptions {
   readonly parts: MemberParts["services"];
   readonly files: MaintenanceFiles;
   readonly clock: Clock;
+  readonly quotaBytes?: number;
   /** The member left its cluster, as it was asked to. */
   readonly onLeft: () => void;
   /** Why the member is not ready, whatever its node says. */
@@ -25,6 +26,7 @@ export function memberService({
   parts,
   files,
   clock,
+  quotaBytes,
   onLeft,
   unready,
 }: MemberServiceOptions): Service {
@@ -74,6 +76,8 @@ export function memberService({
     state: () => node.state,
     settle: () => node.settle(),
     files,
+    full: () => view.full(),
+    ...(quotaBytes === undefined ? {} : { quotaBytes }),
   });
   return { kv, cluster, maintenance, ...parts };
 }

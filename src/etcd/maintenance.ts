@@ -1,8 +1,16 @@
 import { getLogger } from "@logtape/logtape";
 import { emptyBytes } from "../base/bytes.ts";
-import type { Service } from "../service/service.ts";
+import type { ClusterService, MaintenanceService, Service } from "../service/service.ts";
 import { EtcdError, grpcCodes } from "./error.ts";
-import type { Maintenance, SnapshotResponse } from "./gen/maintenance_pb.ts";
+import {
+  type AlarmMember,
+  AlarmRequest_AlarmAction,
+  AlarmType,
+  type HashKVRequest,
+  type HashKVResponse,
+  type Maintenance,
+  type SnapshotResponse,
+} from "./gen/maintenance_pb.ts";
 import { headerOf, safeNumber } from "./messages.ts";
 import { refusal } from "./refusals.ts";
 import type { HandlersOf } from "./types.ts";
@@ -12,13 +20,19 @@ const log = getLogger(["coracle", "etcd"]);
 
 export function maintenanceHandlers({ maintenance, cluster }: Service): HandlersOf<typeof Maintenance> {
   return {
-    async alarm() {
-      // No alarm needs a person here: a full store refuses growth, and serves again by itself.
-      return { $typeName: "etcdserverpb.AlarmResponse", alarms: [] };
+    async alarm({ action, alarm }) {
+      // No alarm needs a person here: a full store refuses growth, and serves again by itself. So there
+      // is one for as long as it is full, and none to take back.
+      const asked = action === AlarmRequest_AlarmAction.GET && alarm !== AlarmType.CORRUPT;
+      const full = asked && maintenance.storage().full !== undefined;
+      const alarms = full ? [noSpaceAt(cluster.head().memberId)] : [];
+      return { $typeName: "etcdserverpb.AlarmResponse", header: headerOf(cluster.head()), alarms };
     },
     async status() {
       const head = cluster.head();
-      const { bytes, usedBytes } = maintenance.storage();
+      const { bytes, usedBytes, quotaBytes = 0, full } = maintenance.storage();
+      const errors = head.leaderId === 0 ? [refusal("noLeader").message] : [];
+      if (full !== undefined) errors.push(`memberID:${head.memberId} alarm:NOSPACE `);
       const self = cluster.members().find(({ id }) => id === head.memberId);
       return {
         $typeName: "etcdserverpb.StatusResponse",
@@ -29,11 +43,11 @@ export function maintenanceHandlers({ maintenance, cluster }: Service): Handlers
         raftIndex: BigInt(head.appliedIndex),
         raftTerm: BigInt(head.term),
         raftAppliedIndex: BigInt(head.appliedIndex),
-        errors: head.leaderId === 0 ? [refusal("noLeader").message] : [],
+        errors,
         dbSizeInUse: BigInt(usedBytes),
         isLearner: self?.learner === true,
         storageVersion: "",
-        dbSizeQuota: 0n,
+        dbSizeQuota: BigInt(quotaBytes),
       };
     },
     async defragment() {
@@ -46,25 +60,7 @@ export function maintenanceHandlers({ maintenance, cluster }: Service): Handlers
       const { hash, revision } = await maintenance.hash();
       return { $typeName: "etcdserverpb.HashResponse", header: headerOf(cluster.head(), revision), hash };
     },
-    async hashKV(request) {
-      const { hash, revision, compactRevision } = await maintenance.hash();
-      const wanted = safeNumber(request.revision);
-      if (wanted > revision) throw refusal("futureRevision");
-      if (wanted > 0 && wanted <= compactRevision) throw refusal("compacted");
-      if (wanted > 0 && wanted < revision) {
-        throw new EtcdError(
-          grpcCodes.unimplemented,
-          `etcdserver: only the state as of now (revision ${revision}) has a hash: leave the revision out`,
-        );
-      }
-      return {
-        $typeName: "etcdserverpb.HashKVResponse",
-        header: headerOf(cluster.head(), revision),
-        hash,
-        compactRevision: BigInt(compactRevision),
-        hashRevision: BigInt(revision),
-      };
-    },
+    hashKV: (request) => hashKv(maintenance, cluster, request),
     async *snapshot() {
       const { bytes, sha256, pieces } = await maintenance.snapshot();
       let remaining = bytes;
@@ -91,11 +87,43 @@ export function maintenanceHandlers({ maintenance, cluster }: Service): Handlers
   };
 }
 
+function noSpaceAt(memberId: number): AlarmMember {
+  return {
+    $typeName: "etcdserverpb.AlarmMember",
+    memberID: BigInt(memberId),
+    alarm: AlarmType.NOSPACE,
+  };
+}
+
 function snapshotPiece(blob: Uint8Array, remaining: number): SnapshotResponse {
   return {
     $typeName: "etcdserverpb.SnapshotResponse",
     remainingBytes: BigInt(remaining),
     blob: blob.length === 0 ? emptyBytes : blob,
     version: "",
+  };
+}
+
+async function hashKv(
+  maintenance: MaintenanceService,
+  cluster: ClusterService,
+  request: HashKVRequest,
+): Promise<HashKVResponse> {
+  const { hash, revision, compactRevision } = await maintenance.hash();
+  const wanted = safeNumber(request.revision);
+  if (wanted > revision) throw refusal("futureRevision");
+  if (wanted > 0 && wanted <= compactRevision) throw refusal("compacted");
+  if (wanted > 0 && wanted < revision) {
+    throw new EtcdError(
+      grpcCodes.unimplemented,
+      `etcdserver: only the state as of now (revision ${revision}) has a hash: leave the revision out`,
+    );
+  }
+  return {
+    $typeName: "etcdserverpb.HashKVResponse",
+    header: headerOf(cluster.head(), revision),
+    hash,
+    compactRevision: BigInt(compactRevision),
+    hashRevision: BigInt(revision),
   };
 }

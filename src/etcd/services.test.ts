@@ -10,7 +10,14 @@ import { EtcdError } from "./error.ts";
 import { MemberListRequestSchema } from "./gen/cluster_pb.ts";
 import { PutRequestSchema, RangeRequestSchema, TxnRequestSchema } from "./gen/kv_pb.ts";
 import { LeaseKeepAliveRequestSchema, LeaseTimeToLiveRequestSchema } from "./gen/lease_pb.ts";
-import { MoveLeaderRequestSchema, SnapshotRequestSchema, StatusRequestSchema } from "./gen/maintenance_pb.ts";
+import {
+  AlarmRequest_AlarmAction,
+  AlarmRequestSchema,
+  AlarmType,
+  MoveLeaderRequestSchema,
+  SnapshotRequestSchema,
+  StatusRequestSchema,
+} from "./gen/maintenance_pb.ts";
 import { rangeOperation, txnOperation } from "./kv-requests.ts";
 import { etcdErrorOf, recipeErrorOf } from "./refusals.ts";
 import { createEtcdServices } from "./services.ts";
@@ -206,6 +213,25 @@ describe("answers", () => {
     await move(2n);
     assert.equal(service.cluster.leaderId, 2);
     await assert.rejects(move(1n), { message: "etcdserver: not leader" });
+  });
+
+  test("a full store is an alarm for as long as it is full, and a member's status tells it", async () => {
+    const { service, services } = bench();
+    const { GET, DEACTIVATE } = AlarmRequest_AlarmAction;
+    const alarms = async (action = GET, alarm = AlarmType.NONE) =>
+      (await services.maintenance.alarm(create(AlarmRequestSchema, { action, alarm }), context)).alarms.map(
+        (told) => [told.memberID, told.alarm],
+      );
+    assert.deepEqual(await alarms(), []);
+    service.full = "The quota is used up.";
+    assert.deepEqual(await alarms(), [[1n, AlarmType.NOSPACE]]);
+    assert.deepEqual(await alarms(GET, AlarmType.NOSPACE), [[1n, AlarmType.NOSPACE]]);
+    assert.deepEqual(await alarms(GET, AlarmType.CORRUPT), []);
+    assert.deepEqual(await alarms(DEACTIVATE, AlarmType.NOSPACE), []);
+    const status = await services.maintenance.status(create(StatusRequestSchema), context);
+    assert.deepEqual(status.errors, ["memberID:1 alarm:NOSPACE "]);
+    service.full = undefined;
+    assert.deepEqual(await alarms(), []);
   });
 
   test("status tells that there is no leader", async () => {

@@ -313,6 +313,11 @@ export class Cluster {
     return { ready: true, reason: "" };
   }
 
+  /** Why writes that grow the store cannot be taken with this member's disk and quota. */
+  full(): string | undefined {
+    return this.#context.blocked()?.reason;
+  }
+
   #pause(milliseconds: number): Promise<void> {
     return new Promise((resolve) => {
       this.#context.clock.after(milliseconds, resolve);

@@ -147,8 +147,14 @@ export interface MaintenanceService {
    * `quota_exceeded` when its disk has no room for one.
    */
   snapshot(): Promise<SnapshotStream>;
-  /** Bytes of this member's state on disk, and of those in use. */
-  storage(): { readonly bytes: number; readonly usedBytes: number };
+  /** Bytes of this member's state on disk, and of those in use, which its quota counts; 0 for no quota. */
+  storage(): {
+    readonly bytes: number;
+    readonly usedBytes: number;
+    readonly quotaBytes?: number;
+    /** Why this member would refuse writes that grow the store, if it does or would as the leader. */
+    readonly full?: string | undefined;
+  };
   /** Resolves when rows that the compaction made unreadable are removed here. */
   compacted(): Promise<void>;
 }
