@@ -137,6 +137,7 @@ export function statusDocument(status: MemberStatus): Document {
     log_bytes: status.logBytes,
     version: status.version,
     uptime_seconds: status.uptimeSeconds,
+    trouble: status.trouble,
   };
   const known: Record<string, Item> = {};
   for (const [name, value] of Object.entries(fields)) if (value !== undefined) known[name] = value;

@@ -270,6 +270,7 @@ describe("list, del, status, member and leader", () => {
         commit_index: 8,
         store_bytes: 5_000_000,
         uptime_seconds: 4000,
+        trouble: "the disk of this member is full",
       };
       return {
         status: 200,
@@ -284,6 +285,7 @@ describe("list, del, status, member and leader", () => {
     const status = (await run(["status"], [member.endpoint])).io.output;
     assert.match(status, /n1 +7000000000001 +leader +3 +8 .*4\.8MiB .*1h6m/);
     assert.match(status, /n2 +7000000000001 +unreachable/);
+    assert.match(status, /\nn1: the disk of this member is full\.\n$/);
     assert.match(
       (await run(["member", "list"], [member.endpoint])).io.output,
       /n1 +7000000000001 +yes +a:1 +http:\/\/a:2/,

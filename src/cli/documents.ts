@@ -67,6 +67,7 @@ export const statusSchema = v.object({
       log_bytes: v.optional(count),
       version: v.optional(v.string()),
       uptime_seconds: v.optional(v.number()),
+      trouble: v.optional(v.string()),
     }),
   ),
 });

@@ -27,7 +27,12 @@ Examples:
     });
     const status = documentOf(answer, statusSchema);
     if (flags.output === "json") await printJson(io, status);
-    else await io.out(renderTable(header, status.members.map(row)));
+    else {
+      await io.out(renderTable(header, status.members.map(row)));
+      for (const { name, trouble } of status.members) {
+        if (trouble !== undefined) await io.out(`${name}: ${trouble.replace(/\.$/, "")}.\n`);
+      }
+    }
   });
 }
 

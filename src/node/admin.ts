@@ -51,6 +51,7 @@ export const statusAnswerSchema = v.strictObject({
   logBytes: v.number(),
   version: v.string(),
   uptimeSeconds: v.number(),
+  trouble: v.exactOptional(v.string()),
 });
 export type StatusAnswer = v.InferOutput<typeof statusAnswerSchema>;
 

@@ -280,6 +280,8 @@ export class Cluster {
   }
 
   #ownStatus(): StatusAnswer {
+    const { ready, reason } = this.readiness();
+    const trouble = ready ? this.full() : reason;
     const { role, term, leader, conf } = this.#context.raft();
     const figures = this.#context.figures();
     return {
@@ -294,6 +296,7 @@ export class Cluster {
       logBytes: figures.logBytes,
       version: this.#context.build.version,
       uptimeSeconds: Math.round((this.#context.clock.nowMs() - this.#startedMs) / 1000),
+      ...(trouble === undefined ? {} : { trouble }),
     };
   }
 

@@ -110,7 +110,7 @@ class DiskGuard implements NodePart {
   blocked(): Blocked | undefined {
     const { name, quotaBytes } = this.#options;
     if (this.#options.log.health().full !== undefined) {
-      const reason = `The disk of the leader ${name} is full; make room, and it goes on by itself.`;
+      const reason = `The disk of ${name} is full; make room, and it goes on by itself.`;
       return { reason, growthOnly: false, unready: "the disk of this member is full" };
     }
     if (this.#fullVoters.tooMany) {
@@ -119,7 +119,7 @@ class DiskGuard implements NodePart {
       return { reason, growthOnly: false };
     }
     if (this.#low) {
-      const reason = `The disk of the leader ${name} has only ${mebibytes(this.#space?.freeBytes ?? 0)} MiB left; make room there, or delete keys and compact.`;
+      const reason = `The disk of ${name} has only ${mebibytes(this.#space?.freeBytes ?? 0)} MiB left; make room there, or delete keys and compact.`;
       return { reason, growthOnly: true };
     }
     if (!this.#overQuota) return undefined;

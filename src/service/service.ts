@@ -183,6 +183,8 @@ export interface MemberStatus {
   readonly logBytes?: number;
   readonly version?: string;
   readonly uptimeSeconds?: number;
+  /** What an operator should see to: why it is not ready, or takes no writes. */
+  readonly trouble?: string;
 }
 
 export interface ClusterHead {
