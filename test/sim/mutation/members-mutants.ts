@@ -51,6 +51,11 @@ export const membersMutants: readonly Mutant[] = [
         find: "if (confirmed.index > appliedIndex) {",
         replace: "if (confirmed.index < 0) {",
       },
+      {
+        file: `${node}/reads.ts`,
+        find: "waiter.ready(confirmed.index)",
+        replace: "waiter.ready(0)",
+      },
     ],
   },
   {

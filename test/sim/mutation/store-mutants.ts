@@ -8,8 +8,9 @@ export const storeMutants: readonly Mutant[] = [
     edits: [
       {
         file: "src/kv/state-machine.ts",
-        find: "      this.#stateTable.save(this.#state);\n      this.#commit.run();\n",
-        replace: "      this.#commit.run();\n      this.#stateTable.save(this.#state);\n",
+        find: "      this.#stateTable.save(this.#state);\n      this.#checkOpen();\n      this.#commit.run();\n",
+        replace:
+          "      this.#checkOpen();\n      this.#commit.run();\n      this.#stateTable.save(this.#state);\n",
       },
     ],
   },
