@@ -21,7 +21,6 @@ const cheap = [
   "log-cut-before-durable",
   "idempotent-retry-applied-twice",
   "unknown-told-as-not-proposed",
-  "wiped-member-under-its-old-id",
   "watch-event-reordered",
   "watch-event-duplicated",
   "watch-revision-split",
