@@ -14,7 +14,16 @@ const bunBinary = join(modules, "bun", "bin", "bun.exe");
 
 // Not `npm ci`: it demands an entry for every platform of every optional package, and the lock
 // need not have those of platforms that nobody could fetch. Locked versions and hashes hold here too.
-const npmInstall = ["install", "--no-save", "--no-fund", "--no-audit", "--loglevel=error"];
+// No install scripts: bun and deno bring their binaries in their packages, and the native half of
+// cbor-x is not used.
+const npmInstall = [
+  "install",
+  "--no-save",
+  "--no-fund",
+  "--no-audit",
+  "--loglevel=error",
+  "--ignore-scripts",
+];
 const denoNpm = ["--no-config", "--no-lock", "--node-modules-dir=none", "npm:npm@11.6.2"];
 
 function fail(sentence) {
@@ -51,7 +60,7 @@ function installCommand() {
   const manager = process.env.npm_execpath;
   if (globalThis.Deno !== undefined) {
     // npm itself, run by Deno: so the one lock file holds, which `deno install` does not read.
-    return [process.execPath, "run", "-A", ...denoNpm, ...npmInstall, "--ignore-scripts"];
+    return [process.execPath, "run", "-A", ...denoNpm, ...npmInstall];
   }
   if (agent.startsWith("bun/") || process.versions.bun !== undefined) {
     const bun = process.versions.bun !== undefined ? process.execPath : (manager ?? "bun");
