@@ -42,8 +42,10 @@ export async function inject(
     logPath: join(cluster.folder, "logs", `strace-${member.name}.log`),
   });
   await until("strace to attach", () => {
+    // An error may end the member, and so the tracing, before anybody looks.
+    if (tracer.tail(5).includes("attached")) return true;
     if (!tracer.running) throw new Error(`strace ended: ${tracer.tail(3)}`);
-    return tracer.tail(5).includes("attached");
+    return false;
   });
   return async () => {
     await tracer.stop("SIGINT");
