@@ -26,7 +26,8 @@ export function maintenanceHandlers({ maintenance, cluster }: Service): Handlers
       const asked = action === AlarmRequest_AlarmAction.GET && alarm !== AlarmType.CORRUPT;
       const full = asked && maintenance.storage().full !== undefined;
       const alarms = full ? [noSpaceAt(cluster.head().memberId)] : [];
-      return { $typeName: "etcdserverpb.AlarmResponse", header: headerOf(cluster.head()), alarms };
+      // Without a header, as etcd's.
+      return { $typeName: "etcdserverpb.AlarmResponse", alarms };
     },
     async status() {
       const head = cluster.head();
