@@ -1,26 +1,8 @@
-import { type AddressInfo, createServer, type Server as SocketServer } from "node:net";
-import type { DescService } from "@bufbuild/protobuf";
-import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
-import { EtcdError, grpcCodes } from "../etcd/error.ts";
-import { Auth } from "../etcd/gen/auth_pb.ts";
-import { Cluster } from "../etcd/gen/cluster_pb.ts";
-import { Election } from "../etcd/gen/election_pb.ts";
-import { KV } from "../etcd/gen/kv_pb.ts";
-import { Lease } from "../etcd/gen/lease_pb.ts";
-import { Lock } from "../etcd/gen/lock_pb.ts";
-import { Maintenance } from "../etcd/gen/maintenance_pb.ts";
-import { Watch } from "../etcd/gen/watch_pb.ts";
-import type { EtcdServices, HandlersOf } from "../etcd/types.ts";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import type { EtcdServices } from "../etcd/types.ts";
 import { listenError } from "../runtime/http-errors.ts";
-import { bind, type CallHost } from "./bindings.ts";
 import type { CallContext } from "./call-context.ts";
-import { Health } from "./gen/health_pb.ts";
-import { ServerReflection } from "./gen/reflection-v1_pb.ts";
-import { ServerReflection as ServerReflectionAlpha } from "./gen/reflection-v1alpha_pb.ts";
-import { healthHandlers } from "./health.ts";
-import { guardHttp2, lateAnswers } from "./http2-guard.ts";
-import { MendedSocket } from "./mended-socket.ts";
-import { reflectionHandlers } from "./reflection.ts";
+import type { GrpcCalls } from "./calls.ts";
 
 export interface GrpcServerOptions {
   readonly host: string;
@@ -36,63 +18,31 @@ export interface GrpcServices {
   readonly ready: () => boolean;
 }
 
-// It would print what clients send, in its own format: metadata that it does not take, tokens among them.
-setLogVerbosity(logVerbosity.NONE);
-
-/** Silence after which a connection is asked for a sign of life, and how long it may take. */
-const keepAlive = { afterMs: 60_000, withinMs: 20_000 };
-const healthPollMs = 250;
-
 /**
  * etcd's services over gRPC, with the standard health service and reflection. It listens before the member
  * knows its cluster, so that a port that is taken is told at once; until `serve` calls are turned away.
+ *
+ * grpc-js is loaded with the first connection: it takes longer than all else of a start, and many members
+ * never have a gRPC client.
  */
-export class GrpcServer implements CallHost {
-  readonly receiveBytesMax: number;
-  readonly waiting = new Set<CallContext>();
-  readonly #server: Server;
-  readonly #sockets: SocketServer;
-  /** By `address:port` of the client. */
-  readonly #connections = new Map<string, MendedSocket>();
+export class GrpcServer {
   readonly #options: GrpcServerOptions;
+  readonly #sockets: Server;
+  /** Streams and calls that wait. */
+  readonly waiting = new Set<CallContext>();
+  #calls: Promise<GrpcCalls> | undefined;
   #services: GrpcServices | undefined;
   #port = 0;
   #stopping = false;
-  #unguard: (() => void) | undefined;
 
   constructor(options: GrpcServerOptions) {
     this.#options = options;
-    this.receiveBytesMax = options.receiveBytesMax;
-    this.#server = new Server({
-      // The decoder refuses by the real limit, in etcd's words; this one bounds the memory of a call.
-      "grpc.max_receive_message_length": 2 * options.receiveBytesMax,
-      "grpc.max_send_message_length": -1,
-      "grpc.max_concurrent_streams": 2 ** 31 - 1,
-      "grpc.keepalive_time_ms": keepAlive.afterMs,
-      "grpc.keepalive_timeout_ms": keepAlive.withinMs,
-      "grpc.enable_channelz": 0,
-      interceptors: [lateAnswers],
-    });
-    this.#addServices();
-    const connections = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
-    this.#sockets = createServer((socket) => {
-      const connection = new MendedSocket(socket);
-      const peer = `${socket.remoteAddress}:${socket.remotePort}`;
-      this.#connections.set(peer, connection);
-      socket.once("close", () => this.#connections.delete(peer));
-      connections.injectConnection(connection);
-    });
-  }
-
-  cut(peer: string): void {
-    this.#connections.get(peer)?.destroy(new Error("the client does not read its answers"));
+    this.#sockets = createServer((socket) => void this.#accept(socket));
   }
 
   get port(): number {
     return this.#port;
   }
-
-  readonly stopping = (): boolean => this.#stopping;
 
   /** @throws CoracleError config_invalid when the address cannot be listened on. */
   async listen(): Promise<void> {
@@ -103,7 +53,6 @@ export class GrpcServer implements CallHost {
       );
       this.#sockets.listen({ host, port }, resolve);
     });
-    this.#unguard = guardHttp2();
     // Listening on a port, it has an address that is no path.
     this.#port = (this.#sockets.address() as AddressInfo).port;
   }
@@ -113,36 +62,22 @@ export class GrpcServer implements CallHost {
     this.#services = services;
   }
 
-  #running(): GrpcServices {
-    if (this.#services !== undefined) return this.#services;
-    throw new EtcdError(
-      grpcCodes.unavailable,
-      "etcdserver: the member is starting and has not found its cluster yet",
-    );
+  async #accept(socket: Socket): Promise<void> {
+    // It may end while grpc-js is loaded.
+    socket.on("error", () => socket.destroy());
+    this.#calls ??= this.#load();
+    const calls = await this.#calls;
+    if (!socket.destroyed) calls.accept(socket);
   }
 
-  #addServices(): void {
-    const add = <S extends DescService>(service: S, handlers: () => HandlersOf<S>): void => {
-      const { definition, implementation } = bind(service, handlers, this);
-      this.#server.addService(definition, implementation);
-    };
-    const etcd = () => this.#running().etcd;
-    add(KV, () => etcd().kv);
-    add(Watch, () => etcd().watch);
-    add(Lease, () => etcd().lease);
-    add(Cluster, () => etcd().cluster);
-    add(Maintenance, () => etcd().maintenance);
-    add(Auth, () => etcd().auth);
-    add(Lock, () => etcd().lock);
-    add(Election, () => etcd().election);
-    const services = [KV, Watch, Lease, Cluster, Maintenance, Auth, Lock, Election, Health];
-    const names = new Set(services.map(({ typeName }) => typeName));
-    const ready = (): boolean => !this.#stopping && (this.#services?.ready() ?? false);
-    const health = healthHandlers({ services: names, ready, pollMs: healthPollMs });
-    add(Health, () => health);
-    const reflection = reflectionHandlers([...services, ServerReflection, ServerReflectionAlpha]);
-    add(ServerReflection, () => reflection.v1);
-    add(ServerReflectionAlpha, () => reflection.v1alpha);
+  async #load(): Promise<GrpcCalls> {
+    const { GrpcCalls } = await import("./calls.ts");
+    return new GrpcCalls({
+      receiveBytesMax: this.#options.receiveBytesMax,
+      services: () => this.#services,
+      stopping: () => this.#stopping,
+      waiting: this.waiting,
+    });
   }
 
   /** Ends streams and calls that wait: their clients then go to another member. */
@@ -151,15 +86,10 @@ export class GrpcServer implements CallHost {
     for (const context of this.waiting) context.abort();
   }
 
-  /** Takes no new calls, lets those in flight end, and cuts what is left after `graceMs`. */
+  /** Takes no new connections, lets calls in flight end, and cuts what is left after `graceMs`. */
   async stop(graceMs: number): Promise<void> {
     this.beginStop();
     this.#sockets.close();
-    const timer = setTimeout(() => this.#server.forceShutdown(), graceMs);
-    await new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
-    clearTimeout(timer);
-    this.#server.forceShutdown();
-    this.#unguard?.();
-    this.#unguard = undefined;
+    await (await this.#calls)?.stop(graceMs);
   }
 }
