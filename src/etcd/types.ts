@@ -58,6 +58,15 @@ type Handler<M extends EtcdMethod> = M["methodKind"] extends "unary"
     ? ServerStreamHandler<M>
     : BidiHandler<M>;
 
+/** Messages and handlers of a method that is known at run time only, as the faces bind them. */
+export type AnyMessage = MessageShape<DescMessage>;
+export type AnyUnary = (request: AnyMessage, context: EtcdContext) => Promise<AnyMessage>;
+export type AnyServerStream = (request: AnyMessage, context: EtcdContext) => AsyncIterable<AnyMessage>;
+export type AnyBidi = (
+  requests: AsyncIterable<AnyMessage>,
+  context: EtcdContext,
+) => AsyncIterable<AnyMessage>;
+
 type MethodsOf<S> = S extends GenService<infer M extends GenServiceMethods> ? M : never;
 
 /** One handler for each method, by its name in lower camel case: `range`, `leaseGrant`. */

@@ -1,4 +1,4 @@
-import type { DescMessage, DescMethod, DescService, MessageShape } from "@bufbuild/protobuf";
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import type {
   handleBidiStreamingCall,
   handleServerStreamingCall,
@@ -11,18 +11,14 @@ import type {
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { EtcdError, grpcCodes } from "../etcd/error.ts";
-import type { EtcdContext, HandlersOf } from "../etcd/types.ts";
+import type { AnyBidi, AnyMessage, AnyServerStream, AnyUnary, HandlersOf } from "../etcd/types.ts";
 import { answerGate, countedBytesMin } from "../service/answer-gate.ts";
 import { CallContext, type CancellableCall } from "./call-context.ts";
 import { decoder, encoder, Unreadable } from "./codec.ts";
 import { serviceError } from "./status.ts";
 import { requestsOf, writable } from "./streams.ts";
 
-type Message = MessageShape<DescMessage>;
-type Unary = (request: Message, context: EtcdContext) => Promise<Message>;
-type ServerStream = (request: Message, context: EtcdContext) => AsyncIterable<Message>;
-type Bidi = (requests: AsyncIterable<Message>, context: EtcdContext) => AsyncIterable<Message>;
-type AnyHandler = Unary | ServerStream | Bidi;
+type AnyHandler = AnyUnary | AnyServerStream | AnyBidi;
 
 /** What the server and its calls share. */
 export interface CallHost {
@@ -73,7 +69,7 @@ function definitionOf(
     responseStream: method.methodKind === "bidi_streaming" || method.methodKind === "server_streaming",
     requestDeserialize: decoder(method.input, host.receiveBytesMax),
     // What a single call answers is encoded when it is known whether anybody waits for it.
-    responseSerialize: (message) => (unary ? (message as Buffer) : encode(message as Message)),
+    responseSerialize: (message) => (unary ? (message as Buffer) : encode(message as AnyMessage)),
     requestSerialize: unused,
     responseDeserialize: unused,
   };
@@ -81,20 +77,21 @@ function definitionOf(
 
 function implement(method: DescMethod, handler: () => AnyHandler, host: CallHost) {
   const path = `${method.parent.typeName}/${method.name}`;
-  if (method.methodKind === "unary") return unary(handler as () => Unary, encoder(method.output), path, host);
+  if (method.methodKind === "unary")
+    return unary(handler as () => AnyUnary, encoder(method.output), path, host);
   if (method.methodKind === "server_streaming")
-    return serverStream(handler as () => ServerStream, path, host);
-  return bidi(handler as () => Bidi, path, host);
+    return serverStream(handler as () => AnyServerStream, path, host);
+  return bidi(handler as () => AnyBidi, path, host);
 }
 
-type UnaryCall = ServerUnaryCall<Message | Unreadable, Buffer>;
+type UnaryCall = ServerUnaryCall<AnyMessage | Unreadable, Buffer>;
 
 function unary(
-  handler: () => Unary,
-  encode: (message: Message) => Buffer,
+  handler: () => AnyUnary,
+  encode: (message: AnyMessage) => Buffer,
   path: string,
   host: CallHost,
-): handleUnaryCall<Message | Unreadable, Buffer> {
+): handleUnaryCall<AnyMessage | Unreadable, Buffer> {
   return (call, answer) => {
     // Its connection may have gone while it waited for its turn.
     if (call.cancelled) return;
@@ -118,7 +115,7 @@ function holdAnswer(call: UnaryCall, bytes: number, host: CallHost): void {
   );
 }
 
-async function answerUnary(call: UnaryCall, handler: () => Unary, host: CallHost): Promise<Message> {
+async function answerUnary(call: UnaryCall, handler: () => AnyUnary, host: CallHost): Promise<AnyMessage> {
   const { request } = call;
   if (request instanceof Unreadable) throw request.error;
   const context = new CallContext(call);
@@ -145,10 +142,10 @@ function stopped(): EtcdError {
 }
 
 function serverStream(
-  handler: () => ServerStream,
+  handler: () => AnyServerStream,
   path: string,
   host: CallHost,
-): handleServerStreamingCall<Message | Unreadable, Message> {
+): handleServerStreamingCall<AnyMessage | Unreadable, AnyMessage> {
   return (call) => {
     const { request } = call;
     void stream(call, path, host, (context) => {
@@ -159,22 +156,25 @@ function serverStream(
 }
 
 function bidi(
-  handler: () => Bidi,
+  handler: () => AnyBidi,
   path: string,
   host: CallHost,
-): handleBidiStreamingCall<Message | Unreadable, Message> {
+): handleBidiStreamingCall<AnyMessage | Unreadable, AnyMessage> {
   return (call) => void stream(call, path, host, (context) => handler()(requestsOf(call, context), context));
 }
 
 type StreamCall = CancellableCall &
-  (ServerWritableStream<Message | Unreadable, Message> | ServerDuplexStream<Message | Unreadable, Message>);
+  (
+    | ServerWritableStream<AnyMessage | Unreadable, AnyMessage>
+    | ServerDuplexStream<AnyMessage | Unreadable, AnyMessage>
+  );
 
 /** Sends what the handler yields, as fast as the client takes it, and then the status. */
 async function stream(
   call: StreamCall,
   path: string,
   host: CallHost,
-  start: (context: CallContext) => AsyncIterable<Message>,
+  start: (context: CallContext) => AsyncIterable<AnyMessage>,
 ): Promise<void> {
   const context = new CallContext(call);
   host.waiting.add(context);

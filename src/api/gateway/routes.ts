@@ -1,5 +1,4 @@
-import type { DescMethod, DescService, MessageShape } from "@bufbuild/protobuf";
-import { type DescMessage, toBinary } from "@bufbuild/protobuf";
+import { type DescMethod, type DescService, toBinary } from "@bufbuild/protobuf";
 import type { Context } from "hono";
 import { utf8 } from "../../base/bytes.ts";
 import { grpcCodes } from "../../etcd/error.ts";
@@ -11,7 +10,7 @@ import { Lease } from "../../etcd/gen/lease_pb.ts";
 import { Lock } from "../../etcd/gen/lock_pb.ts";
 import { Maintenance } from "../../etcd/gen/maintenance_pb.ts";
 import { Watch } from "../../etcd/gen/watch_pb.ts";
-import type { EtcdContext, EtcdServices } from "../../etcd/types.ts";
+import type { AnyBidi, AnyMessage, AnyServerStream, AnyUnary, EtcdServices } from "../../etcd/types.ts";
 import { answerGate, countedBytesMin } from "../../service/answer-gate.ts";
 import type { Handler } from "../context.ts";
 import { decoderOf } from "./decode.ts";
@@ -27,11 +26,6 @@ import {
   readAs,
 } from "./request.ts";
 import { streamResponse } from "./stream.ts";
-
-type Message = MessageShape<DescMessage>;
-type Unary = (request: Message, context: EtcdContext) => Promise<Message>;
-type ServerStream = (request: Message, context: EtcdContext) => AsyncIterable<Message>;
-type Bidi = (requests: AsyncIterable<Message>, context: EtcdContext) => AsyncIterable<Message>;
 
 /** etcd 3.4's paths, and those of later ones that clients use, below `/v3`. */
 export const gatewayPaths: readonly (readonly [path: string, service: keyof EtcdServices, method: string])[] =
@@ -169,14 +163,14 @@ const jsonHeaders = { headers: { "content-type": "application/json" } };
 function answerer(method: DescMethod, handler: unknown, messageBytesMax: number): Answer {
   const decode = decoderOf(method.input);
   const encode = encoderOf(method.output);
-  const first = async (c: Context): Promise<Message> => {
+  const first = async (c: Context): Promise<AnyMessage> => {
     const text = await bodyText(c.req.raw, messageBytesMax);
     const message = firstMessage(text, decode);
     checkMessageBytes(text, messageBytesMax, () => toBinary(method.input, message).length);
     return message;
   };
   if (method.methodKind === "unary") {
-    const unary = handler as Unary;
+    const unary = handler as AnyUnary;
     return async (c, context) => {
       try {
         const text = encode(await unary(await first(c), context));
@@ -186,12 +180,12 @@ function answerer(method: DescMethod, handler: unknown, messageBytesMax: number)
       }
     };
   }
-  const line = (message: Message): string => `{"result":${encode(message)}}`;
+  const line = (message: AnyMessage): string => `{"result":${encode(message)}}`;
   if (method.methodKind === "server_streaming") {
-    const stream = handler as ServerStream;
+    const stream = handler as AnyServerStream;
     return async (c, context, path) => streamResponse(stream(await first(c), context), line, context, path);
   }
-  const bidi = handler as Bidi;
+  const bidi = handler as AnyBidi;
   return async (c, context, path) => {
     const text = await bodyText(c.req.raw, messageBytesMax);
     // What is wrong with the first document is told, what is wrong behind it ends the requests.
