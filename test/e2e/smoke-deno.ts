@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { resolve } from "node:path";
 import { Client, keyPath } from "./client.ts";
 import { Cluster } from "./cluster.ts";
@@ -6,7 +7,11 @@ import { runScript } from "./report.ts";
 /** The same service from source on Deno: three members, put, get, failover. */
 
 const root = resolve(import.meta.dirname, "../..");
-const deno = resolve(root, "node_modules/.bin/deno");
+// Where no install script ran, the installed command is a wrapper that starts Deno as its child: to
+// kill it would leave the member alive. So the members are started by the path that Deno says of itself.
+const deno = execFileSync(resolve(root, "node_modules/.bin/deno"), ["eval", "console.log(Deno.execPath())"], {
+  encoding: "utf8",
+}).trim();
 
 await runScript(async (report) => {
   const command = [deno, "run", "-A", "--no-check", resolve(root, "src/main.ts")];
