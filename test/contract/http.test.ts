@@ -2,13 +2,14 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { denoExecutable } from "../deno.ts";
 import { type RawAnswer, RawConnection } from "./http-raw.ts";
 
 const root = new URL("../../", import.meta.url);
 const path = (name: string): string => fileURLToPath(new URL(name, root));
 const runtimes: Readonly<Record<string, readonly [string, ...string[]]>> = {
   bun: [path("node_modules/.bin/bun")],
-  deno: [path("node_modules/.bin/deno"), "run", "-A", "--no-check"],
+  deno: [denoExecutable(), "run", "-A", "--no-check"],
 };
 
 /** `http-server.ts` in a process of its own. */

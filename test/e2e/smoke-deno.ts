@@ -1,5 +1,5 @@
-import { execFileSync } from "node:child_process";
 import { resolve } from "node:path";
+import { denoExecutable } from "../deno.ts";
 import { Client, keyPath } from "./client.ts";
 import { Cluster } from "./cluster.ts";
 import { runScript } from "./report.ts";
@@ -7,14 +7,8 @@ import { runScript } from "./report.ts";
 /** The same service from source on Deno: three members, put, get, failover. */
 
 const root = resolve(import.meta.dirname, "../..");
-// Where no install script ran, the installed command is a wrapper that starts Deno as its child: to
-// kill it would leave the member alive. So the members are started by the path that Deno says of itself.
-const deno = execFileSync(resolve(root, "node_modules/.bin/deno"), ["eval", "console.log(Deno.execPath())"], {
-  encoding: "utf8",
-}).trim();
-
 await runScript(async (report) => {
-  const command = [deno, "run", "-A", "--no-check", resolve(root, "src/main.ts")];
+  const command = [denoExecutable(), "run", "-A", "--no-check", resolve(root, "src/main.ts")];
   const cluster = await Cluster.start({ label: "deno", command });
   report.onFailure(() => cluster.showLogs());
   const client = new Client(cluster.endpoints);
