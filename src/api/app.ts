@@ -5,13 +5,12 @@ import { CoracleError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { Elections } from "../concurrency/elections.ts";
 import { Locks } from "../concurrency/locks.ts";
-import { createEtcdServices } from "../etcd/services.ts";
 import type { Service } from "../service/service.ts";
 import type { ApiContext, Handler } from "./context.ts";
 import { quoted } from "./errors.ts";
 import { failureResponse, givenRequestId } from "./failure.ts";
 import { gatewayFailure } from "./gateway/errors.ts";
-import { isGatewayPath, mountGateway, strayGatewayResponse } from "./gateway/routes.ts";
+import { isGatewayPath, mountGateway, strayGatewayResponse } from "./gateway/paths.ts";
 import { crossSiteGuard, hostGuard } from "./guard.ts";
 import { rawPath } from "./key-target.ts";
 import { HttpMetrics } from "./metrics.ts";
@@ -81,7 +80,11 @@ export function createApp(options: AppOptions): Hono {
 
   mountV1(serve, api);
   const { locks, elections } = api;
-  mountGateway(serve, createEtcdServices(service, { clock, locks, elections }), api);
+  mountGateway(serve, async () => {
+    const { createEtcdServices } = await import("../etcd/services.ts");
+    const { gatewayHandlers } = await import("./gateway/routes.ts");
+    return gatewayHandlers(createEtcdServices(service, { clock, locks, elections }), api);
+  });
 
   const operator = operatorRoutes(service, options.info, options.metrics);
   serve("GET", "/livez", operator.live);

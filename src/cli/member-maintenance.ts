@@ -1,5 +1,5 @@
-import { crc32 } from "node:zlib";
 import type { Clock } from "../base/clock.ts";
+import { crc32 } from "../base/crc32.ts";
 import { pause } from "../base/pause.ts";
 import type { StateMachine } from "../kv/state-machine.ts";
 import type { MaintenanceService } from "../service/service.ts";

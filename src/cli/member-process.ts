@@ -3,7 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import { Registry } from "prom-client";
 import { createApp } from "../api/app.ts";
 import { gatewayFailure } from "../api/gateway/errors.ts";
-import { isGatewayPath } from "../api/gateway/routes.ts";
+import { isGatewayPath } from "../api/gateway/paths.ts";
 import { buildInfo } from "../base/build-info.ts";
 import { systemClock } from "../base/clock.ts";
 import { CoracleError, messageOf } from "../base/errors.ts";
@@ -12,7 +12,6 @@ import { randomId, seededRandom } from "../base/prng.ts";
 import { clientHostNames } from "../config/host-names.ts";
 import type { ServeConfig } from "../config/serve-config.ts";
 import { type BootstrapDesk, bootstrapRequests } from "../discovery/bootstrap-desk.ts";
-import { createEtcdServices } from "../etcd/services.ts";
 import { GrpcServer } from "../grpc/server.ts";
 import type { StateMachine } from "../kv/state-machine.ts";
 import { Compactor, type Retention } from "../node/compactor.ts";
@@ -143,7 +142,6 @@ export class MemberProcess {
       },
       unready: () => this.#duplicate.reason,
     });
-    const etcd = createEtcdServices(service);
     const hostNames = clientHostNames(this.#config);
     const app = createApp({
       service,
@@ -154,7 +152,7 @@ export class MemberProcess {
       ...(hostNames === undefined ? {} : { hostNames }),
     });
     this.#answer = app.fetch;
-    this.#grpc?.serve({ etcd, ready: () => service.cluster.readiness().ready });
+    this.#grpc?.serve({ etcd: (create) => create(service), ready: () => service.cluster.readiness().ready });
     this.#announce();
     void this.#tellAddresses(node, identity);
   }

@@ -11,7 +11,6 @@ import { Lease } from "../etcd/gen/lease_pb.ts";
 import { Lock } from "../etcd/gen/lock_pb.ts";
 import { Maintenance } from "../etcd/gen/maintenance_pb.ts";
 import { Watch } from "../etcd/gen/watch_pb.ts";
-import { createEtcdServices } from "../etcd/services.ts";
 import { TestClient } from "./client.test-support.ts";
 import { GrpcServer } from "./server.ts";
 
@@ -137,7 +136,7 @@ let client: TestClient;
 before(async () => {
   server = new GrpcServer({ host: "127.0.0.1", port: 0, receiveBytesMax });
   await server.listen();
-  server.serve({ etcd: createEtcdServices(new FakeService()), ready: () => true });
+  server.serve({ etcd: (create) => create(new FakeService()), ready: () => true });
   client = new TestClient(server.port);
 });
 after(async () => {

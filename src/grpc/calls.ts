@@ -10,7 +10,8 @@ import { Lease } from "../etcd/gen/lease_pb.ts";
 import { Lock } from "../etcd/gen/lock_pb.ts";
 import { Maintenance } from "../etcd/gen/maintenance_pb.ts";
 import { Watch } from "../etcd/gen/watch_pb.ts";
-import type { HandlersOf } from "../etcd/types.ts";
+import { createEtcdServices } from "../etcd/services.ts";
+import type { EtcdServices, HandlersOf } from "../etcd/types.ts";
 import { bind, type CallHost } from "./bindings.ts";
 import type { CallContext } from "./call-context.ts";
 import { Health } from "./gen/health_pb.ts";
@@ -51,6 +52,7 @@ export class GrpcCalls implements CallHost {
   /** By `address:port` of the client. */
   readonly #connections = new Map<string, MendedSocket>();
   readonly #services: () => GrpcServices | undefined;
+  #etcd: EtcdServices | undefined;
   readonly #unguard = guardHttp2();
 
   constructor({ receiveBytesMax, services, stopping, waiting }: GrpcCallsOptions) {
@@ -85,9 +87,9 @@ export class GrpcCalls implements CallHost {
     this.#connections.get(peer)?.destroy(new Error("the client does not read its answers"));
   }
 
-  #running(): GrpcServices {
-    const services = this.#services();
-    if (services !== undefined) return services;
+  #running(): EtcdServices {
+    this.#etcd ??= this.#services()?.etcd(createEtcdServices);
+    if (this.#etcd !== undefined) return this.#etcd;
     throw new EtcdError(
       grpcCodes.unavailable,
       "etcdserver: the member is starting and has not found its cluster yet",
@@ -99,7 +101,7 @@ export class GrpcCalls implements CallHost {
       const { definition, implementation } = bind(service, handlers, this);
       this.#server.addService(definition, implementation);
     };
-    const etcd = () => this.#running().etcd;
+    const etcd = () => this.#running();
     add(KV, () => etcd().kv);
     add(Watch, () => etcd().watch);
     add(Lease, () => etcd().lease);

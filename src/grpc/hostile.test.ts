@@ -4,7 +4,6 @@ import { test } from "node:test";
 import { FakeService } from "../api/fake-service.test-support.ts";
 import { randomId, seededRandom } from "../base/prng.ts";
 import { KV } from "../etcd/gen/kv_pb.ts";
-import { createEtcdServices } from "../etcd/services.ts";
 import { onBun } from "../runtime/which.ts";
 import { TestClient } from "./client.test-support.ts";
 import { GrpcServer } from "./server.ts";
@@ -115,7 +114,7 @@ for (const seed of seeds) {
     random = seededRandom(seed);
     const server = new GrpcServer({ host: "127.0.0.1", port: 0, receiveBytesMax: 2_097_152 });
     await server.listen();
-    server.serve({ etcd: createEtcdServices(new FakeService()), ready: () => true });
+    server.serve({ etcd: (create) => create(new FakeService()), ready: () => true });
     const client = new TestClient(server.port);
     try {
       for (let i = 0; i < connections; i += 10) {

@@ -39,7 +39,7 @@ async function serving(change: (services: EtcdServices) => Partial<EtcdServices>
   const service = new FakeService();
   const services = createEtcdServices(service);
   const health = { ready: true };
-  server.serve({ etcd: { ...services, ...change(services) }, ready: () => health.ready });
+  server.serve({ etcd: () => ({ ...services, ...change(services) }), ready: () => health.ready });
   return { server, client, service, health };
 }
 

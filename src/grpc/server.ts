@@ -1,4 +1,5 @@
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import type { createEtcdServices } from "../etcd/services.ts";
 import type { EtcdServices } from "../etcd/types.ts";
 import { listenError } from "../runtime/http-errors.ts";
 import type { CallContext } from "./call-context.ts";
@@ -13,7 +14,8 @@ export interface GrpcServerOptions {
 }
 
 export interface GrpcServices {
-  readonly etcd: EtcdServices;
+  /** Called with the first call, and given what makes the services of a member: that is loaded with it. */
+  readonly etcd: (create: typeof createEtcdServices) => EtcdServices;
   /** For the health service. */
   readonly ready: () => boolean;
 }

@@ -1,4 +1,4 @@
-import { crc32 } from "node:zlib";
+import { crc32 } from "../base/crc32.ts";
 import type { SqlValue } from "../base/sqlite.ts";
 
 const header = new DataView(new ArrayBuffer(17));

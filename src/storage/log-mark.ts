@@ -1,6 +1,6 @@
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
-import { crc32 } from "node:zlib";
 import { fromUtf8, utf8 } from "../base/bytes.ts";
+import { crc32 } from "../base/crc32.ts";
 import { syncFile } from "./files.ts";
 
 /*

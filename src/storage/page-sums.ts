@@ -8,7 +8,7 @@ import {
   rmSync,
   writeSync,
 } from "node:fs";
-import { crc32 } from "node:zlib";
+import { crc32 } from "../base/crc32.ts";
 import { pageBytes } from "./state-sql.ts";
 import { walPages } from "./wal-check.ts";
 

@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from "node:fs";
-import { crc32 } from "node:zlib";
+import { crc32 } from "../base/crc32.ts";
 import { CoracleError } from "../base/errors.ts";
 import { intactFrames, walSalts } from "./wal-check.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { CoracleError } from "../../base/errors.ts";
 import { asJson, testApp } from "../app.test-support.ts";
-import { gatewayPaths } from "./routes.ts";
+import { gatewayPaths } from "./paths.ts";
 
 interface Case {
   readonly path: string;

@@ -17,6 +17,7 @@ import { decoderOf } from "./decode.ts";
 import { encoderOf } from "./encode.ts";
 import { errorResponse, told } from "./errors.ts";
 import { firstValue } from "./json.ts";
+import { gatewayPaths } from "./paths.ts";
 import {
   bodyText,
   checkMessageBytes,
@@ -26,63 +27,6 @@ import {
   readAs,
 } from "./request.ts";
 import { streamResponse } from "./stream.ts";
-
-/** etcd 3.4's paths, and those of later ones that clients use, below `/v3`. */
-export const gatewayPaths: readonly (readonly [path: string, service: keyof EtcdServices, method: string])[] =
-  [
-    ["/kv/range", "kv", "range"],
-    ["/kv/put", "kv", "put"],
-    ["/kv/deleterange", "kv", "deleteRange"],
-    ["/kv/txn", "kv", "txn"],
-    ["/kv/compaction", "kv", "compact"],
-    ["/watch", "watch", "watch"],
-    ["/lease/grant", "lease", "leaseGrant"],
-    ["/lease/revoke", "lease", "leaseRevoke"],
-    ["/kv/lease/revoke", "lease", "leaseRevoke"],
-    ["/lease/keepalive", "lease", "leaseKeepAlive"],
-    ["/lease/timetolive", "lease", "leaseTimeToLive"],
-    ["/kv/lease/timetolive", "lease", "leaseTimeToLive"],
-    ["/lease/leases", "lease", "leaseLeases"],
-    ["/kv/lease/leases", "lease", "leaseLeases"],
-    ["/cluster/member/add", "cluster", "memberAdd"],
-    ["/cluster/member/remove", "cluster", "memberRemove"],
-    ["/cluster/member/update", "cluster", "memberUpdate"],
-    ["/cluster/member/list", "cluster", "memberList"],
-    ["/cluster/member/promote", "cluster", "memberPromote"],
-    ["/maintenance/alarm", "maintenance", "alarm"],
-    ["/maintenance/status", "maintenance", "status"],
-    ["/maintenance/defragment", "maintenance", "defragment"],
-    // 3.4 answers HashKV at `hash`; later ones have a path of its name.
-    ["/maintenance/hash", "maintenance", "hashKV"],
-    ["/maintenance/hashkv", "maintenance", "hashKV"],
-    ["/maintenance/snapshot", "maintenance", "snapshot"],
-    ["/maintenance/transfer-leadership", "maintenance", "moveLeader"],
-    ["/maintenance/downgrade", "maintenance", "downgrade"],
-    ["/auth/enable", "auth", "authEnable"],
-    ["/auth/disable", "auth", "authDisable"],
-    ["/auth/status", "auth", "authStatus"],
-    ["/auth/authenticate", "auth", "authenticate"],
-    ["/auth/user/add", "auth", "userAdd"],
-    ["/auth/user/get", "auth", "userGet"],
-    ["/auth/user/list", "auth", "userList"],
-    ["/auth/user/delete", "auth", "userDelete"],
-    ["/auth/user/changepw", "auth", "userChangePassword"],
-    ["/auth/user/grant", "auth", "userGrantRole"],
-    ["/auth/user/revoke", "auth", "userRevokeRole"],
-    ["/auth/role/add", "auth", "roleAdd"],
-    ["/auth/role/get", "auth", "roleGet"],
-    ["/auth/role/list", "auth", "roleList"],
-    ["/auth/role/delete", "auth", "roleDelete"],
-    ["/auth/role/grant", "auth", "roleGrantPermission"],
-    ["/auth/role/revoke", "auth", "roleRevokePermission"],
-    ["/lock/lock", "lock", "lock"],
-    ["/lock/unlock", "lock", "unlock"],
-    ["/election/campaign", "election", "campaign"],
-    ["/election/proclaim", "election", "proclaim"],
-    ["/election/leader", "election", "leader"],
-    ["/election/observe", "election", "observe"],
-    ["/election/resign", "election", "resign"],
-  ];
 
 const schemas: Readonly<Record<keyof EtcdServices, DescService>> = {
   kv: KV,
@@ -101,46 +45,20 @@ export interface GatewayOptions {
   readonly valueBytesMax: number;
 }
 
-/** Serves etcd's JSON gateway: each path of it, by POST. */
-export function mountGateway(
-  serve: (method: string, path: string, handler: Handler) => void,
+/** What serves each of `gatewayPaths`. */
+export function gatewayHandlers(
   services: EtcdServices,
   { stopping, valueBytesMax }: GatewayOptions,
-): void {
+): ReadonlyMap<string, Handler> {
   const messageBytesMax = messageBytesMaxOf(valueBytesMax);
-  for (const [path, service, name] of gatewayPaths) {
-    const method = schemas[service].method[name];
-    const handler: unknown = Reflect.get(services[service], name);
-    if (method === undefined || typeof handler !== "function") throw new Error(`${path} has no handler`);
-    const gateway = gatewayHandler(answerer(method, handler, messageBytesMax), method, stopping);
-    serve("POST", `/v3${path}`, gateway);
-    serve("POST", `/v3beta${path}`, gateway);
-  }
-}
-
-const served = new Set(gatewayPaths.flatMap(([path]) => [`/v3${path}`, `/v3beta${path}`]));
-
-export function isGatewayPath(path: string): boolean {
-  return path.startsWith("/v3/") || path.startsWith("/v3beta/");
-}
-
-/**
- * What nothing else serves below `/v3`. OPTIONS is answered as etcd does, but names no origin: pages of
- * other origins get no permission (`crossSiteGuard`).
- */
-export function strayGatewayResponse(method: string, path: string): Response {
-  if (method === "OPTIONS") {
-    return new Response(null, {
-      headers: {
-        "access-control-allow-methods": "POST, GET, OPTIONS, PUT, DELETE",
-        "access-control-allow-headers": "accept, content-type, authorization",
-      },
-    });
-  }
-  const headers = { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" };
-  return served.has(path)
-    ? new Response("Method Not Allowed\n", { status: 405, headers: { ...headers, allow: "POST, OPTIONS" } })
-    : new Response("Not Found\n", { status: 404, headers });
+  return new Map(
+    gatewayPaths.map(([path, service, name]) => {
+      const method = schemas[service].method[name];
+      const handler: unknown = Reflect.get(services[service], name);
+      if (method === undefined || typeof handler !== "function") throw new Error(`${path} has no handler`);
+      return [path, gatewayHandler(answerer(method, handler, messageBytesMax), method, stopping)];
+    }),
+  );
 }
 
 function gatewayHandler(answer: Answer, method: DescMethod, stopping: AbortSignal): Handler {
