@@ -2,8 +2,6 @@ import { isDeepStrictEqual } from "node:util";
 import { getLogger } from "@logtape/logtape";
 import { Registry } from "prom-client";
 import { createApp } from "../api/app.ts";
-import { gatewayFailure } from "../api/gateway/errors.ts";
-import { isGatewayPath } from "../api/gateway/paths.ts";
 import { buildInfo } from "../base/build-info.ts";
 import { systemClock } from "../base/clock.ts";
 import { CoracleError, messageOf } from "../base/errors.ts";
@@ -34,6 +32,7 @@ import type { Identity } from "../storage/types.ts";
 import type { SnapshotOffer } from "../wire/link-frames.ts";
 import { joinRequestSchema, parseBody } from "../wire/requests.ts";
 import { DuplicateAlarm } from "./duplicate-alarm.ts";
+import { Entrance } from "./entrance.ts";
 import { MemberParts } from "./member-parts.ts";
 import { memberService } from "./member-service.ts";
 import {
@@ -101,12 +100,13 @@ export class MemberProcess {
   readonly #parts: MemberParts;
   /** It left by its own wish: its removal is no failure. */
   #left = false;
-  #answer: (request: Request) => Response | Promise<Response> = notYet;
+  readonly #entrance: Entrance;
 
   constructor(config: ServeConfig, onEnd: (reason: EndReason) => void) {
     this.#config = config;
     this.#onEnd = onEnd;
     this.#token = joinToken(config);
+    this.#entrance = new Entrance(config.leaderWaitMs);
     this.#parts = new MemberParts(this.#registry, (error) => this.#onEnd({ kind: "failed", error }));
   }
 
@@ -116,7 +116,7 @@ export class MemberProcess {
     this.#http = await serveHttp({
       host: listenClient.host,
       port: listenClient.port,
-      fetch: (request) => this.#answer(request),
+      fetch: (request) => this.#entrance.answer(request),
       onError: (error) => log.error("A request failed: {error}", { error }),
     });
     await this.#listenGrpc();
@@ -151,7 +151,7 @@ export class MemberProcess {
       stopping: this.#stopping.signal,
       ...(hostNames === undefined ? {} : { hostNames }),
     });
-    this.#answer = app.fetch;
+    this.#entrance.open(app.fetch);
     this.#grpc?.serve({ etcd: (create) => create(service), ready: () => service.cluster.readiness().ready });
     this.#announce();
     void this.#tellAddresses(node, identity);
@@ -160,6 +160,7 @@ export class MemberProcess {
   /** Hands leadership over, answers what is in flight, closes everything. Safe at any moment of a start. */
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.#entrance.giveUp();
     const { stopGraceMs } = this.#config;
     this.#grpc?.beginStop();
     // While the member still leads: who is refused goes to another member, which can serve.
@@ -414,21 +415,4 @@ async function receiveSnapshot(
       node.snapshotReceived(from, offer.senderTerm, offer.meta);
     },
   };
-}
-
-/** While the member finds its cluster it is alive, and serves nothing. */
-function notYet(request: Request): Response {
-  const path = new URL(request.url).pathname;
-  if (path === "/livez") return new Response("ok\n");
-  if (isGatewayPath(path)) return gatewayFailure(new CoracleError("no_leader", "Still starting."), path);
-  return Response.json(
-    {
-      type: "/errors/not_proposed",
-      title: "Not proposed",
-      status: 503,
-      detail: "This member is starting and has not found its cluster yet; try again.",
-      code: "not_proposed",
-    },
-    { status: 503, headers: { "content-type": "application/problem+json", "retry-after": "1" } },
-  );
 }
