@@ -50,8 +50,8 @@ function companyOf(random: Random): Pick<Profile, "subscribers" | "leaseHolders"
   const tight = chance(random, 0.5);
   return {
     subscribers: pick(random, tight ? [1, 3, 5] : [0, 0, 1, 2]),
-    leaseHolders: pick(random, [0, 0, 1, 2]),
-    lockUsers: pick(random, [0, 0, 0, 3]),
+    leaseHolders: pick(random, [0, 1, 2, 4]),
+    lockUsers: pick(random, [0, 0, 3, 4]),
     parts: {
       retention: {
         ...(chance(random, 0.6) ? { keepAgeMs: pick(random, [500, 3000]) } : {}),
@@ -59,7 +59,7 @@ function companyOf(random: Random): Pick<Profile, "subscribers" | "leaseHolders"
         revisionsMax: pick(random, [0, 40]),
       },
       fill: pick(random, [0, 0.85, 0.97]),
-      leaseCheckpointMs: pick(random, [1000, 3000, 300_000]),
+      leaseCheckpointMs: pick(random, [1000, 1000, 3000, 300_000]),
       watchLimits: {
         watchesMax: 1000,
         watchQueueBytesMax: tight ? 200 : 1024 * 1024,

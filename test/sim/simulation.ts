@@ -204,6 +204,16 @@ class Simulation implements World {
     client.once(via);
   }
 
+  renewLeases(via: Host, last: boolean): void {
+    const { process } = via;
+    if (process?.ready !== true) return;
+    const replaced = via.isLeader && this.hosts.some((other) => other !== via && other.isLeader);
+    for (const holder of this.#holders) {
+      if (!(holder instanceof LeaseHolder) || !holder.renewThrough(process, last)) continue;
+      if (replaced) this.coverage.add("lease: renewal asked of a leader that was replaced");
+    }
+  }
+
   stateUndone(host: Host): void {
     this.coverage.add("disk: applied entries undone");
     if (this.#over) return;

@@ -126,7 +126,8 @@ export class Checks {
         this.#coverage.add("raft: elected while another still leads an older term");
       }
     }
-    if (role === "candidate" && before.role === "candidate" && term > before.term) {
+    // Its time was over: it asks again whether it may campaign.
+    if (before.role === "candidate" && role === "pre-candidate") {
       this.#coverage.add("raft: election without a winner");
     }
     if (before.role !== "leader" || role === "leader") return;

@@ -30,7 +30,7 @@ export class CommittedLog {
   readonly effective = new Set<string>();
   /** The members as the newest committed entry leaves them. */
   readonly members = new Map<MemberId, { readonly learner: boolean }>();
-  /** The members before the last change: who has not heard of it counts by these. */
+  /** The members before the last change of the voters: who has not heard of it counts by these. */
   membersBefore: ReadonlyMap<MemberId, { readonly learner: boolean }> = new Map();
   #membership: Membership | undefined;
   /** Told once of each membership change that comes to light as committed. */
@@ -137,9 +137,10 @@ export class CommittedLog {
   #membersOf(membership: Membership): void {
     if (membership === this.#membership) return;
     this.#membership = membership;
-    this.membersBefore = new Map(this.members);
+    const before = new Map(this.members);
     this.members.clear();
     for (const { id, learner } of membership.members) this.members.set(id, { learner });
+    if (!sameVoters(before, this.members)) this.membersBefore = before;
   }
 
   /** A member's state stands at its applied index: it must be the same as everybody's. */
@@ -162,6 +163,17 @@ export class CommittedLog {
       );
     }
   }
+}
+
+type Learning = ReadonlyMap<MemberId, { readonly learner: boolean }>;
+
+function sameVoters(a: Learning, b: Learning): boolean {
+  const votersOf = (members: Learning): string =>
+    [...members]
+      .flatMap(([id, { learner }]) => (learner ? [] : id))
+      .sort()
+      .join();
+  return votersOf(a) === votersOf(b);
 }
 
 function digestOf({ content }: AppliedEntry): number {

@@ -36,6 +36,14 @@ function anyActive(world: World, random: Parameters<FaultKind["begin"]>[1]): Hos
   return hosts.length === 0 ? undefined : pick(random, hosts);
 }
 
+/** Has a member write the record of one of the members anew: a change that a log may lose without harm. */
+export function updateSomeone(world: World, random: Random, asked: Host): void {
+  const members = asked.process?.ready === true ? asked.process.node.cluster.members() : [];
+  if (members.length === 0) return;
+  const member = pick(random, members);
+  administer(world, asked, "update", (node) => node.cluster.updateMember(member));
+}
+
 /** Has any member remove any other. */
 function removeSomeone(world: World, random: Random): void {
   const asked = anyActive(world, random);
@@ -123,6 +131,16 @@ export const membershipFaults: Readonly<Record<string, FaultKind>> = {
       const learner = members.find((member) => member.learner);
       if (asked === undefined || learner === undefined) return undefined;
       administer(world, asked, "promotion", (node) => node.cluster.promoteMember(learner.id));
+      return undefined;
+    },
+  },
+  "member's record updated": {
+    weight: 4,
+    durationMsMin: 0,
+    durationMsMax: 0,
+    begin: (world, random) => {
+      const asked = anyActive(world, random);
+      if (asked !== undefined) updateSomeone(world, random, asked);
       return undefined;
     },
   },

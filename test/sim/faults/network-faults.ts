@@ -1,6 +1,7 @@
 import { between, chance, pick } from "../engine/streams.ts";
 import type { Host } from "../members/host.ts";
 import type { World } from "../members/world.ts";
+import { updateSomeone } from "./membership-faults.ts";
 import { inService, leaderOf, split, victim } from "./targets.ts";
 import type { FaultKind } from "./types.ts";
 
@@ -69,6 +70,9 @@ export const networkFaults: Readonly<Record<string, FaultKind>> = {
       const group = friend === undefined ? [leader] : [leader, friend];
       for (let left = 4 + random.below(10); left > 0; left--) {
         world.scheduler.afterMs(between(random, 0, 2500), () => world.burst(leader));
+      }
+      if (chance(random, 0.5)) {
+        world.scheduler.afterMs(between(random, 0, 200), () => updateSomeone(world, random, leader));
       }
       return cut(
         world,

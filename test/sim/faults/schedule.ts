@@ -1,6 +1,7 @@
 import { seededRandom } from "../../../src/base/prng.ts";
 import { between, chance, pickWeighted, stream } from "../engine/streams.ts";
 import type { World } from "../members/world.ts";
+import { leaderFaults } from "./leader-faults.ts";
 import { machineFaults } from "./machine-faults.ts";
 import { membershipFaults } from "./membership-faults.ts";
 import { networkFaults } from "./network-faults.ts";
@@ -9,6 +10,7 @@ import type { Fault, FaultKind } from "./types.ts";
 /** Every kind of fault by its name. */
 export const faultKinds: Readonly<Record<string, FaultKind>> = {
   ...networkFaults,
+  ...leaderFaults,
   ...machineFaults,
   ...membershipFaults,
 };

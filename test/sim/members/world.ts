@@ -37,6 +37,8 @@ export interface World {
   mayLoseDisk(): boolean;
   /** One more client does one operation, through this machine. */
   burst(via: Host): void;
+  /** Clients renew their leases through this machine; with `last` some of them never again. */
+  renewLeases(via: Host, last: boolean): void;
   /** The state of a member went back to its last commit. */
   stateUndone(host: Host): void;
   /** A removal was asked for, and may take effect now or at any later time. */

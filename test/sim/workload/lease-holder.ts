@@ -15,17 +15,20 @@ export class LeaseHolder {
   #leases = 0;
   #member: MemberProcess | undefined;
   #stopped = false;
-  #idle = true;
+  /** Questions under way. */
+  #asking = 0;
+  /** The lease that it keeps alive. */
+  #kept: LeaseId | undefined;
 
   constructor(world: World, number: number, random: Random) {
     this.#world = world;
     this.#number = number;
     this.#random = random;
-    this.#pause(() => this.#grant());
+    this.#pause(() => this.#grant(), between(random, 20, 600));
   }
 
   get idle(): boolean {
-    return this.#idle;
+    return this.#asking === 0;
   }
 
   stop(): void {
@@ -33,7 +36,6 @@ export class LeaseHolder {
   }
 
   #pause(then: () => void, delayMs = between(this.#random, 50, 1500)): void {
-    this.#idle = true;
     this.#world.scheduler.afterMs(delayMs, () => {
       if (!this.#stopped) then();
     });
@@ -45,12 +47,36 @@ export class LeaseHolder {
       this.#pause(() => this.#ask(question, then), 100);
       return;
     }
-    this.#idle = false;
-    ask(this.#world, this.#random, process, question, (answer) => {
-      this.#idle = true;
+    this.#askOf(process, question, (answer) => {
       if (answer.type !== "answer") this.#member = undefined;
       then(answer);
     });
+  }
+
+  #askOf<T>(
+    process: MemberProcess,
+    question: (process: MemberProcess) => Promise<T>,
+    then: (answer: Answer<T>) => void,
+  ): void {
+    this.#asking++;
+    ask(this.#world, this.#random, process, question, (answer) => {
+      this.#asking--;
+      then(answer);
+    });
+  }
+
+  /** Renews what it keeps, if anything, through this member, out of turn; with `last` it may never do so again. */
+  renewThrough(process: MemberProcess, last: boolean): boolean {
+    const id = this.#kept;
+    if (id === undefined) return false;
+    if (last && chance(this.#random, 0.5)) this.#kept = undefined;
+    const calledUs = this.#world.scheduler.nowUs;
+    this.#askOf(
+      process,
+      ({ leases }) => leases.keepAlive(id),
+      (answer) => this.#renewed(id, calledUs, answer),
+    );
+    return true;
   }
 
   /** Mostly the member that answered last: it may be cut off with this client. */
@@ -63,7 +89,7 @@ export class LeaseHolder {
 
   #grant(): void {
     const id = (this.#number + 1) * 1_000_000 + this.#leases++;
-    const ttlSeconds = pick(this.#random, [1, 2, 3, 3, 6]);
+    const ttlSeconds = pick(this.#random, [1, 2, 3, 6, 6]);
     const calledUs = this.#world.scheduler.nowUs;
     this.#ask(
       ({ leases }) => leases.grant(id, ttlSeconds),
@@ -76,6 +102,7 @@ export class LeaseHolder {
         }
         const { ttlSeconds: given } = answer.value;
         this.#world.checks.leases.confirmed(id, calledUs, given);
+        this.#kept = id;
         this.#hang(id, given, this.#random.below(3));
       },
     );
@@ -97,7 +124,7 @@ export class LeaseHolder {
     );
   }
 
-  /** Renews it `times` times, in good time or a little late. */
+  /** Renews it `times` times, in good time or a little late, unless it was forgotten meanwhile. */
   #keep(id: LeaseId, ttlSeconds: number, times: number): void {
     if (times === 0) {
       this.#letGo(id);
@@ -105,25 +132,40 @@ export class LeaseHolder {
     }
     this.#pause(
       () => {
-        const calledUs = this.#world.scheduler.nowUs;
-        this.#ask(
-          ({ leases }) => leases.keepAlive(id),
-          (answer) => {
-            this.#count("keep-alive", answer);
-            if (answer.type === "answer") {
-              this.#world.checks.leases.confirmed(id, calledUs, answer.value.ttlSeconds);
-            }
-            const over = answer.type === "error" && answer.code === "lease_not_found";
-            if (over) this.#pause(() => this.#grant());
-            else this.#keep(id, ttlSeconds, times - 1);
-          },
-        );
+        if (this.#kept !== id) this.#grant();
+        else this.#renewInTurn(id, ttlSeconds, times);
       },
-      ttlSeconds * 1000 * between(this.#random, 0.1, chance(this.#random, 0.1) ? 1.3 : 0.5),
+      ttlSeconds * 1000 * this.#gap(),
     );
   }
 
+  /** Between two renewals, in TTLs. */
+  #gap(): number {
+    if (chance(this.#random, 0.2)) return between(this.#random, 0.5, 0.9);
+    return between(this.#random, 0.1, chance(this.#random, 0.1) ? 1.3 : 0.5);
+  }
+
+  #renewInTurn(id: LeaseId, ttlSeconds: number, times: number): void {
+    const calledUs = this.#world.scheduler.nowUs;
+    this.#ask(
+      ({ leases }) => leases.keepAlive(id),
+      (answer) => {
+        this.#renewed(id, calledUs, answer);
+        if (isOver(answer)) this.#pause(() => this.#grant());
+        else this.#keep(id, ttlSeconds, times - 1);
+      },
+    );
+  }
+
+  #renewed(id: LeaseId, calledUs: number, answer: Answer<{ readonly ttlSeconds: number }>): void {
+    this.#count("keep-alive", answer);
+    if (answer.type === "answer") {
+      this.#world.checks.leases.confirmed(id, calledUs, answer.value.ttlSeconds);
+    }
+  }
+
   #letGo(id: LeaseId): void {
+    this.#kept = undefined;
     if (chance(this.#random, 0.6)) {
       this.#pause(() => this.#grant());
       return;
@@ -141,4 +183,8 @@ export class LeaseHolder {
     const ending = answer.type === "error" ? answer.code : answer.type;
     this.#world.coverage.add(`lease: ${what} ${ending}`);
   }
+}
+
+function isOver(answer: Answer<unknown>): boolean {
+  return answer.type === "error" && answer.code === "lease_not_found";
 }

@@ -1,7 +1,8 @@
 import { utf8 } from "../../../src/base/bytes.ts";
 import type { Random } from "../../../src/base/prng.ts";
-import { claimKeyOf } from "../../../src/concurrency/claim.ts";
+import { claimKeyOf, queueOf } from "../../../src/concurrency/claim.ts";
 import type { Claim } from "../../../src/concurrency/types.ts";
+import type { KeyValue } from "../../../src/kv/types.ts";
 import { between, chance, pick } from "../engine/streams.ts";
 import type { MemberProcess } from "../members/process.ts";
 import type { World } from "../members/world.ts";
@@ -20,7 +21,7 @@ export class LockUser {
   constructor(world: World, random: Random) {
     this.#world = world;
     this.#random = random;
-    this.#pause(() => this.#acquire());
+    this.#pause(() => this.#turn());
   }
 
   get idle(): boolean {
@@ -49,15 +50,60 @@ export class LockUser {
     });
   }
 
+  /** What it does next: mostly it wants a lock. */
+  #turn(): void {
+    if (chance(this.#random, 0.25)) this.#breakClaim();
+    else this.#acquire();
+  }
+
+  /** As an operator would who takes a lock from a holder that hangs, or from one that waits for it. */
+  #breakClaim(): void {
+    const process = anyMember(this.#world, this.#random);
+    if (process === undefined) {
+      this.#pause(() => this.#turn());
+      return;
+    }
+    const byLease = chance(this.#random, 0.5);
+    this.#ask(
+      process,
+      async ({ node, leases }) => {
+        const { keys } = await node.range(
+          {
+            type: "range",
+            ...queueOf(this.#someLock()),
+            revision: 0,
+            limit: 0,
+            sort: { target: "create", descending: false },
+          },
+          { mode: "linearizable" },
+        );
+        if (keys.length === 0) return;
+        // Rather one that waits: it learns of it only when its turn comes.
+        const at = chance(this.#random, 0.6) ? keys.length - 1 : this.#random.below(keys.length);
+        const { key, lease } = keys[at] as KeyValue;
+        if (byLease) await leases.revoke(lease);
+        else await node.propose({ body: { type: "delete", key, previous: false } });
+      },
+      (answer) => {
+        this.#count("break", answer);
+        this.#pause(() => this.#turn());
+      },
+    );
+  }
+
+  #someLock(): Uint8Array {
+    return utf8(pick(this.#random, ["lock/1", "lock/2"]));
+  }
+
   #acquire(): void {
     const process = anyMember(this.#world, this.#random);
     if (process === undefined) {
-      this.#pause(() => this.#acquire());
+      this.#pause(() => this.#turn());
       return;
     }
     const { history, checks, scheduler } = this.#world;
-    const name = utf8(pick(this.#random, ["lock/1", "lock/2"]));
-    const waitMs = pick(this.#random, [0, 300, 3000]);
+    const name = this.#someLock();
+    const waitMs = pick(this.#random, [0, 300, 3000, 3000]);
     const knownRevision = history.revisionKnownAt(scheduler.nowUs);
     const giveUp = new AbortController();
     // Some clients go away while they wait.
@@ -81,50 +127,57 @@ export class LockUser {
       (answer) => {
         this.#count("acquire", answer);
         if (answer.type === "answer" && answer.value !== undefined) this.#work(answer.value);
-        else this.#pause(() => this.#acquire());
+        else this.#pause(() => this.#turn());
       },
     );
   }
 
-  /** Holds it for a moment, writes what only the holder may write, and lets go. */
+  /** Holds it for a moment; some hold it too long. */
   #work(claim: Claim): void {
-    this.#pause(() => {
-      const process = anyMember(this.#world, this.#random);
-      if (process === undefined) {
-        this.#pause(() => this.#acquire());
-        return;
-      }
-      const { key, createRevision } = claim;
-      const guarded = utf8(`fenced/${claim.name.at(-1)}`);
-      const value = paddedValue(`${createRevision}`, 0);
-      this.#ask(
-        process,
-        ({ node }) =>
-          node.propose({
-            body: {
-              type: "txn",
-              compare: [{ key, target: "create", result: "equal", operand: createRevision }],
-              success: [{ type: "put", key: guarded, value, lease: 0, previous: false }],
-              failure: [],
-            },
-          }),
-        (answer) => {
-          this.#count("fenced write", answer);
-          if (answer.type === "answer" && answer.value.type === "txn") {
-            const { succeeded, revision } = answer.value;
-            this.#world.coverage.add(`lock: ${succeeded ? "worked under it" : "lost before it was used"}`);
-            if (succeeded) this.#world.checks.locks.wrote(claim, revision);
-          }
-          this.#release(claim);
-        },
-      );
-    });
+    const hangs = chance(this.#random, 0.2);
+    const heldMs = hangs
+      ? between(this.#random, 0.8, 2) * ttlSeconds * 1000
+      : between(this.#random, 20, 1200);
+    this.#pause(() => this.#use(claim), heldMs);
+  }
+
+  /** Writes what only the holder may write, and lets go. */
+  #use(claim: Claim): void {
+    const process = anyMember(this.#world, this.#random);
+    if (process === undefined) {
+      this.#pause(() => this.#turn());
+      return;
+    }
+    const { key, createRevision } = claim;
+    const guarded = utf8(`fenced/${claim.name.at(-1)}`);
+    const value = paddedValue(`${createRevision}`, 0);
+    this.#ask(
+      process,
+      ({ node }) =>
+        node.propose({
+          body: {
+            type: "txn",
+            compare: [{ key, target: "create", result: "equal", operand: createRevision }],
+            success: [{ type: "put", key: guarded, value, lease: 0, previous: false }],
+            failure: [],
+          },
+        }),
+      (answer) => {
+        this.#count("fenced write", answer);
+        if (answer.type === "answer" && answer.value.type === "txn") {
+          const { succeeded, revision } = answer.value;
+          this.#world.coverage.add(`lock: ${succeeded ? "worked under it" : "lost before it was used"}`);
+          if (succeeded) this.#world.checks.locks.wrote(claim, revision);
+        }
+        this.#release(claim);
+      },
+    );
   }
 
   #release({ name, lease }: Claim): void {
     const process = anyMember(this.#world, this.#random);
     if (process === undefined || chance(this.#random, 0.3)) {
-      this.#pause(() => this.#acquire());
+      this.#pause(() => this.#turn());
       return;
     }
     this.#ask(
@@ -132,7 +185,7 @@ export class LockUser {
       ({ locks }) => locks.release(claimKeyOf(name, lease)),
       (answer) => {
         this.#count("release", answer);
-        this.#pause(() => this.#acquire());
+        this.#pause(() => this.#turn());
       },
     );
   }
