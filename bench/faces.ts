@@ -95,6 +95,8 @@ const h2load = { tool: "h2load", protocol: "http/1.1", variedKeys: false } as co
 const h2loadGrpc = { tool: "h2load", protocol: "grpc", variedKeys: false } as const;
 const coracle = { name: "coracle /v1", system: "coracle", request: coracleRequest } as const;
 const coracleGateway = { name: "coracle gateway", system: "coracle", request: gatewayRequest } as const;
+/** It has the path of coracle's PUT, and no more. */
+const prototype = { name: "prototype", system: "prototype", request: coracleRequest } as const;
 const gateway = { name: "etcd gateway", system: "etcd", request: gatewayRequest } as const;
 
 /**
@@ -109,10 +111,12 @@ export const faces = {
   coracleGatewayH2load: { ...coracleGateway, ...h2load },
   gatewayH2load: { ...gateway, ...h2load },
   coracleGrpcH2load: { name: "coracle gRPC", system: "coracle", request: grpcRequest, ...h2loadGrpc },
+  prototypeWrk: { ...prototype, ...wrk },
+  prototypeH2load: { ...prototype, ...h2load },
   grpcH2load: { name: "etcd gRPC", system: "etcd", request: grpcRequest, ...h2loadGrpc },
 } as const satisfies Record<string, Face>;
 
-/** A face of coracle beside the face of etcd that is measured with the same tool. */
+/** A face of coracle beside one of another system that is measured with the same tool. */
 export interface Pair {
   readonly ours: Face;
   readonly theirs: Face;
@@ -124,5 +128,7 @@ export const pairs = {
   gateway: { ours: faces.coracleH2load, theirs: faces.gatewayH2load },
   gatewayToGateway: { ours: faces.coracleGatewayH2load, theirs: faces.gatewayH2load },
   grpc: { ours: faces.coracleH2load, theirs: faces.grpcH2load },
+  prototypeWrk: { ours: faces.coracleWrk, theirs: faces.prototypeWrk },
+  prototype: { ours: faces.coracleH2load, theirs: faces.prototypeH2load },
   grpcToGrpc: { ours: faces.coracleGrpcH2load, theirs: faces.grpcH2load },
 } as const satisfies Record<string, Pair>;

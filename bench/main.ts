@@ -2,17 +2,20 @@ import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { temporaryFolder } from "../test/e2e/cluster.ts";
+import { faces } from "./faces.ts";
+import { runLoad } from "./load.ts";
 import { fill, type Measurement, measure, probe } from "./measure.ts";
 import { median, type Results, renderResults } from "./report.ts";
 import { measureStart, type Start } from "./startup.ts";
 import { startCoracle } from "./system-coracle.ts";
 import { startEtcd } from "./system-etcd.ts";
+import { startPrototype } from "./system-prototype.ts";
 import type { Face, System, SystemName } from "./types.ts";
 import { type SuiteName, suites, type Workload } from "./workloads.ts";
 
 const usage = `npm run bench -- [options]
   --quick              one short round, for a look; writes no results
-  --only coracle|etcd  one system alone; writes no results
+  --only SYSTEM        coracle, etcd or prototype alone; writes no results
   --suite core|wide    core: PUT and GET (default); wide: everything that has a load tool
   --in-flight 1,64     only these numbers of requests at once
   --operations put,get only these operations
@@ -43,7 +46,7 @@ function options() {
   const quick = values.quick;
   return {
     systems:
-      values.only === undefined ? (["coracle", "etcd"] as const) : ([values.only as SystemName] as const),
+      values.only === undefined ? (["coracle", "etcd", "prototype"] as const) : [values.only as SystemName],
     workloads: workloadsOf(
       values.suite,
       values.operations,
@@ -51,6 +54,7 @@ function options() {
     ),
     repeats: Number(values.repeats ?? (quick ? 1 : 3)),
     seconds: Number(values.seconds ?? (quick ? 2 : 5)),
+    firstWarmSeconds: quick ? 1 : 10,
     warmSeconds: quick ? 1 : 2,
     keys: Array.from({ length: Number(values.keys) }, (_, i) => `bench/${String(i).padStart(8, "0")}`),
     value: "coracle carries 256 bytes here. ".repeat(8),
@@ -77,17 +81,39 @@ function facesOf(workload: Workload, systems: ReadonlyMap<SystemName, System>): 
   return [...rows].filter((face) => systems.has(face.system));
 }
 
+const starters: Readonly<Record<SystemName, (folder: string) => Promise<System>>> = {
+  coracle: startCoracle,
+  etcd: (folder) => startEtcd(folder),
+  prototype: startPrototype,
+};
+
+/** Puts to each system, so that compilers at run time have done their work as in a server of some age. */
+async function warmUp(
+  systems: ReadonlyMap<SystemName, System>,
+  { firstWarmSeconds, keys, value }: ReturnType<typeof options>,
+  folder: string,
+): Promise<void> {
+  for (const face of [faces.coracleWrk, faces.gatewayWrk, faces.grpcH2load, faces.prototypeWrk]) {
+    const system = systems.get(face.system);
+    if (system === undefined) continue;
+    const target = (await system.leader())[face.protocol];
+    const load = { face, operation: "put", target, inFlight: 64, keys, value, folder } as const;
+    await runLoad({ ...load, seconds: firstWarmSeconds });
+  }
+}
+
 async function main(): Promise<void> {
   const chosen = options();
   const folder = temporaryFolder("bench");
   const systems = new Map<SystemName, System>();
   for (const name of chosen.systems) {
     console.log(`starting three ${name} members`);
-    systems.set(name, name === "coracle" ? await startCoracle() : await startEtcd(join(folder, "etcd")));
+    systems.set(name, await starters[name](join(folder, name)));
   }
   for (const system of systems.values()) await fill(system, chosen.keys, chosen.value);
   const used = new Set(chosen.workloads.flatMap((workload) => facesOf(workload, systems)));
-  for (const face of used) await probe(systemOf(systems, face), face);
+  for (const face of used) if (face.system !== "prototype") await probe(systemOf(systems, face), face);
+  await warmUp(systems, chosen, folder);
 
   const measurements: Measurement[] = [];
   for (let repeat = 1; repeat <= chosen.repeats; repeat++) {
@@ -109,11 +135,12 @@ async function main(): Promise<void> {
   }
   for (const system of systems.values()) await system.stop();
 
+  const startable = chosen.systems.filter((name) => name !== "prototype");
   const starts: Start[] = [];
   for (let round = 0; round < Math.max(3, chosen.repeats); round++) {
-    for (const name of chosen.systems) starts.push(await measureStart(name, folder, round));
+    for (const name of startable) starts.push(await measureStart(name, folder, round));
   }
-  for (const name of chosen.systems) {
+  for (const name of startable) {
     const own = starts.filter((start) => start.system === name);
     console.log(
       `${name}: first answer after ${median(own.map((s) => s.firstAnswerMs)).toFixed(0)} ms, ` +

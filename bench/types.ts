@@ -20,7 +20,8 @@ export interface WireRequest {
   readonly body: Uint8Array;
 }
 
-export type SystemName = "coracle" | "etcd";
+/** `prototype` is the bare data path of a write, without consensus (prototype/member.ts). */
+export type SystemName = "coracle" | "etcd" | "prototype";
 
 /** One way to speak to one system with one load tool. A row of the table of results. */
 export interface Face {

@@ -9,11 +9,16 @@ export interface Workload {
   readonly pairs: readonly Pair[];
 }
 
-const { wrk, wrkGateway, gateway, gatewayToGateway, grpc, grpcToGrpc } = pairs;
+const { wrk, wrkGateway, gateway, gatewayToGateway, grpc, grpcToGrpc, prototype, prototypeWrk } = pairs;
 
-/** What every change is measured by: about eight minutes. */
+/** What every change is measured by: about ten minutes. */
 const core: readonly Workload[] = [
-  { operation: "put", title: "PUT", inFlight: [1, 64, 256], pairs: [wrk, gateway, grpc] },
+  {
+    operation: "put",
+    title: "PUT",
+    inFlight: [1, 64, 256],
+    pairs: [wrk, gateway, grpc, prototypeWrk, prototype],
+  },
   { operation: "get", title: "GET, linearizable", inFlight: [1, 64, 256], pairs: [wrk, gateway, grpc] },
 ];
 
