@@ -4,6 +4,7 @@ import type { Int64 } from "../base/int64.ts";
 import type { MemberChange, MemberRecord } from "../base/members.ts";
 import type { SqliteDatabase } from "../base/sqlite.ts";
 import { openSqlite } from "../runtime/sqlite.ts";
+import type { KeyRowLimits } from "./key-rows.ts";
 import { type AppliedEntry, StateMachine } from "./state-machine.ts";
 import type {
   Command,
@@ -80,10 +81,17 @@ export class Bench {
   machine: StateMachine;
   timeMs = 1_700_000_000_000;
 
-  constructor(members: readonly MemberRecord[] = [member(1)], db: SqliteDatabase = openSqlite(":memory:")) {
+  readonly #keyRows: KeyRowLimits | undefined;
+
+  constructor(
+    members: readonly MemberRecord[] = [member(1)],
+    db: SqliteDatabase = openSqlite(":memory:"),
+    keyRows?: KeyRowLimits,
+  ) {
     this.db = db;
+    this.#keyRows = keyRows;
     const membership = { clusterId: 42, members, removed: [] };
-    this.machine = StateMachine.create(db, { membership, index: 0, term: 0 });
+    this.machine = StateMachine.create(db, { membership, index: 0, term: 0 }, keyRows);
   }
 
   /** The entry that would come next, `ahead` entries later. */
@@ -110,7 +118,7 @@ export class Bench {
 
   /** Opens the same database anew, as after a restart. */
   reopen(): void {
-    this.machine = StateMachine.open(this.db);
+    this.machine = StateMachine.open(this.db, this.#keyRows);
   }
 
   /** All that can be read, to see whether something left a trace. */

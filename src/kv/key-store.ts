@@ -4,12 +4,12 @@ import { packInt64 } from "../base/int64.ts";
 import type { SqliteDatabase, SqliteStatement, SqlValue } from "../base/sqlite.ts";
 import { jumpAfter, type Links, rowAfter } from "./chain.ts";
 import { addBytes, keyChecksum, keyRowChecksum, linkedChecksum } from "./checksum.ts";
+import { type KeyRowLimits, KeyRows } from "./key-rows.ts";
 import { RangeStatements } from "./range-statements.ts";
 import {
   headChecksum,
   headValueColumns,
   type KeyRow,
-  keyNumbers,
   type LinkRow,
   linkColumns,
   type PastRow,
@@ -37,12 +37,9 @@ const portionRows = 256;
  */
 export class KeyStore {
   readonly #state: State;
-  readonly #getKey: SqliteStatement;
+  readonly #keys: KeyRows;
   readonly #getTombstone: SqliteStatement;
   readonly #getValue: SqliteStatement;
-  readonly #insertKey: SqliteStatement;
-  readonly #updateKey: SqliteStatement;
-  readonly #deleteKey: SqliteStatement;
   readonly #insertTombstone: SqliteStatement;
   readonly #deleteTombstone: SqliteStatement;
   readonly #anyTombstone: SqliteStatement;
@@ -52,22 +49,16 @@ export class KeyStore {
   readonly #insertRevision: SqliteStatement;
   /** Found by `lastSeqOf`: a listing pinned to a revision asks for the same one again and again. */
   readonly #lastSeqs = new Map<number, number>();
-  readonly #bounded: RangeStatements;
-  readonly #unbounded: RangeStatements;
+  readonly #withEnd: RangeStatements;
+  readonly #withoutEnd: RangeStatements;
   /** Whether `tombstone` may have rows: where nothing is ever deleted, a new key costs no look at it. */
   #tombstones = true;
 
-  constructor(db: SqliteDatabase, state: State) {
+  constructor(db: SqliteDatabase, state: State, limits?: KeyRowLimits) {
     this.#state = state;
-    this.#getKey = db.prepare(`SELECT ${keyNumbers} FROM key WHERE key = ?`);
+    this.#keys = new KeyRows(db, limits);
     this.#getTombstone = db.prepare(`SELECT ${tombstoneNumbers} FROM tombstone WHERE key = ?`);
     this.#getValue = db.prepare(`SELECT ${headValueColumns} FROM revision WHERE seq = ?`);
-    this.#insertKey = db.prepare("INSERT INTO key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-    this.#updateKey = db.prepare(
-      `UPDATE key SET seq = ?, mod_revision = ?, version = ?, lease = ?, prev = ?, jump = ?, links = ?,
-       checksum = ? WHERE key = ?`,
-    );
-    this.#deleteKey = db.prepare("DELETE FROM key WHERE key = ?");
     this.#insertTombstone = db.prepare("INSERT INTO tombstone VALUES (?, ?, ?, ?, ?, ?)");
     this.#deleteTombstone = db.prepare("DELETE FROM tombstone WHERE key = ?");
     this.#anyTombstone = db.prepare("SELECT EXISTS (SELECT 1 FROM tombstone)");
@@ -75,8 +66,8 @@ export class KeyStore {
     this.#getLinks = db.prepare(`SELECT ${linkColumns} FROM revision WHERE seq = ?`);
     this.#getModRevision = db.prepare("SELECT mod_revision FROM revision WHERE seq = ?");
     this.#insertRevision = db.prepare("INSERT INTO revision VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-    this.#bounded = new RangeStatements(db, true);
-    this.#unbounded = new RangeStatements(db, false);
+    this.#withEnd = new RangeStatements(db, true);
+    this.#withoutEnd = new RangeStatements(db, false);
     this.lookForTombstones();
   }
 
@@ -87,13 +78,29 @@ export class KeyStore {
 
   /** To be called after a rollback: what was remembered may never have happened. */
   forget(): void {
+    this.#keys.forget();
     this.#lastSeqs.clear();
     this.#tombstones = true;
   }
 
+  /** Writes what waits in memory: to be called before a commit, and before others read the table `key`. */
+  settle(): void {
+    this.#keys.settle();
+  }
+
+  get #bounded(): RangeStatements {
+    this.#keys.settle();
+    return this.#withEnd;
+  }
+
+  get #unbounded(): RangeStatements {
+    this.#keys.settle();
+    return this.#withoutEnd;
+  }
+
   // Writing. The caller holds a transaction and names the revision under which it writes.
 
-  /** Puts a key whose present row is `before`. */
+  /** Puts a key whose present row is `before`, as `find` gave it. */
   put(
     key: Uint8Array,
     value: Uint8Array,
@@ -105,28 +112,49 @@ export class KeyStore {
       this.#create(key, value, lease, revision);
       return;
     }
-    const { createRevision, keyCrc } = before;
+    const { key: kept, createRevision, keyCrc } = before;
     const version = before.version + 1;
     const links = before.links + 1;
     const jump = this.#jumpAfter(before);
     const seq = this.#append(key, value, keyCrc, createRevision, revision, version, lease, before.seq, jump);
     const checksum = keyRowChecksum(keyCrc, seq, createRevision, revision, version, lease);
-    const head = headChecksum(checksum, before.seq, jump, links);
-    this.#updateKey.run(seq, revision, version, packInt64(lease), before.seq, jump, links, head, key);
+    this.#keys.update({
+      key: kept,
+      seq,
+      createRevision,
+      modRevision: revision,
+      version,
+      lease,
+      prev: before.seq,
+      jump,
+      links,
+      keyCrc,
+      checksum,
+    });
     this.#state.replaceKey(before.checksum, checksum);
   }
 
   #create(key: Uint8Array, value: Uint8Array, lease: LeaseId, revision: number): void {
-    const row = this.#tombstones ? this.#getTombstone.get(key) : undefined;
-    const tombstone = row === undefined ? undefined : parseHead(key, row);
+    const tombstone = this.#tombstones ? this.#tombstone(key) : undefined;
     const keyCrc = keyChecksum(key);
     const prev = tombstone === undefined ? 0 : tombstone.seq;
     const jump = tombstone === undefined ? 0 : this.#jumpAfter(tombstone);
     const links = tombstone === undefined ? 1 : tombstone.links + 1;
     const seq = this.#append(key, value, keyCrc, revision, revision, 1, lease, prev, jump);
     const checksum = keyRowChecksum(keyCrc, seq, revision, revision, 1, lease);
-    const head = headChecksum(checksum, prev, jump, links);
-    this.#insertKey.run(key, seq, revision, revision, 1, packInt64(lease), prev, jump, links, head);
+    this.#keys.insert({
+      key,
+      seq,
+      createRevision: revision,
+      modRevision: revision,
+      version: 1,
+      lease,
+      prev,
+      jump,
+      links,
+      keyCrc,
+      checksum,
+    });
     if (tombstone !== undefined) this.#deleteTombstone.run(key);
     this.#state.addKey(checksum);
   }
@@ -138,7 +166,7 @@ export class KeyStore {
     const links = before.links + 1;
     const seq = this.#append(key, emptyBytes, keyCrc, 0, revision, 0, 0, before.seq, jump);
     const checksum = keyRowChecksum(keyCrc, seq, 0, 0, 0, 0);
-    this.#deleteKey.run(key);
+    this.#keys.delete(before);
     const head = headChecksum(checksum, before.seq, jump, links);
     this.#insertTombstone.run(key, seq, before.seq, jump, links, head);
     this.#tombstones = true;
@@ -193,8 +221,7 @@ export class KeyStore {
 
   /** The row of one key, without its value. */
   find(key: Uint8Array): KeyRow | undefined {
-    const row = this.#getKey.get(key);
-    return row === undefined ? undefined : parseHead(key, row);
+    return this.#keys.find(key);
   }
 
   /** One key with its value. Two lookups by hand: a join costs several times as much on Bun. */
@@ -253,7 +280,7 @@ export class KeyStore {
   }
 
   count(range: KeyRange): number {
-    if (range.end === undefined) return this.#getKey.get(range.key) === undefined ? 0 : 1;
+    if (range.end === undefined) return this.find(range.key) === undefined ? 0 : 1;
     if (range.end !== null) return this.#bounded.count.get(range.key, range.end)?.[0] as number;
     if (range.key.length === 0) return this.#state.keyCount;
     return this.#unbounded.count.get(range.key)?.[0] as number;
@@ -309,11 +336,15 @@ export class KeyStore {
   }
 
   #pastRow(key: Uint8Array, at: number): PastRow | undefined {
-    const row = this.#getKey.get(key) ?? this.#getTombstone.get(key);
-    if (row === undefined) return undefined;
-    const head = parseHead(key, row);
+    const head = this.find(key) ?? this.#tombstone(key);
+    if (head === undefined) return undefined;
     const seq = this.#pastSeq(head, at);
     return seq === 0 ? undefined : { key, seq, keyCrc: head.keyCrc };
+  }
+
+  #tombstone(key: Uint8Array): KeyRow | undefined {
+    const row = this.#getTombstone.get(key);
+    return row === undefined ? undefined : parseHead(key, row);
   }
 
   /** A key of the past with an empty value. */

@@ -116,7 +116,7 @@ describe("a transaction that SQLite ends by itself", () => {
     const bench = new Bench(undefined, world.database);
     bench.machine.apply(entries(bench, "a"), { hold: true });
     world.failing = true;
-    assert.throws(() => bench.machine.apply(entries(bench, "a"), { hold: true }));
+    assert.throws(() => bench.machine.apply(entries(bench, "b"), { hold: true }));
     world.failing = false;
     assert.equal(bench.machine.appliedIndex, 0);
     assert.equal(bench.machine.uncommitted, false);

@@ -99,6 +99,7 @@ describe("damage", () => {
       const bench = filled();
       assert.equal(readOne(bench), "no error");
       bench.db.exec(statement);
+      bench.reopen();
       assert.equal(readOne(bench), "storage_damaged", statement);
       assert.equal(read(bench), "storage_damaged", statement);
     }
@@ -152,6 +153,7 @@ describe("damage", () => {
     const { appliedIndex } = bench.machine;
     const hash = bench.machine.hash();
     bench.db.exec("UPDATE key SET version = version + 1 WHERE key = CAST('key1' AS BLOB)");
+    bench.reopen();
     assert.equal(
       code(() => bench.commands({ body: put("new", "") }, { body: put("key1", "") })),
       "storage_damaged",

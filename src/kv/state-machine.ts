@@ -8,6 +8,7 @@ import { Compaction, type CompactionSlice } from "./compaction.ts";
 import { Executor } from "./executor.ts";
 import { HashHistory } from "./hash-history.ts";
 import { IdempotencyTable } from "./idempotency.ts";
+import type { KeyRowLimits } from "./key-rows.ts";
 import { KeyStore } from "./key-store.ts";
 import { type LeaseReader, LeaseTable } from "./lease-table.ts";
 import { MemberTable } from "./member-table.ts";
@@ -81,7 +82,7 @@ export class StateMachine {
   /** SQLite ended the open transaction by itself, and whoever applies has not been told yet. */
   #lost = false;
 
-  private constructor(db: SqliteDatabase) {
+  private constructor(db: SqliteDatabase, keyRows?: KeyRowLimits) {
     this.#db = db;
     this.#begin = db.prepare("BEGIN IMMEDIATE");
     this.#beginRead = db.prepare("BEGIN");
@@ -89,7 +90,7 @@ export class StateMachine {
     this.#commit = db.prepare("COMMIT");
     this.#state = new State();
     this.#stateTable = new StateTable(db);
-    this.#store = new KeyStore(db, this.#state);
+    this.#store = new KeyStore(db, this.#state, keyRows);
     this.#members = new MemberTable(db, this.#state);
     this.#leases = new LeaseTable(db, this.#state);
     this.#executor = new Executor(this.#store, this.#leases, this.#state);
@@ -102,11 +103,11 @@ export class StateMachine {
    * Makes the tables and the first state in an empty database, in one transaction. A member that
    * waits for its first snapshot begins with index 0 and no members.
    */
-  static create(db: SqliteDatabase, initial: InitialState): StateMachine {
+  static create(db: SqliteDatabase, initial: InitialState, keyRows?: KeyRowLimits): StateMachine {
     db.exec("BEGIN IMMEDIATE");
     try {
       createSchema(db);
-      const machine = new StateMachine(db);
+      const machine = new StateMachine(db, keyRows);
       machine.#state.clusterId = initial.membership.clusterId;
       machine.#state.appliedIndex = initial.index;
       machine.#state.appliedTerm = initial.term;
@@ -125,10 +126,10 @@ export class StateMachine {
    *
    * @throws CoracleError `storage_damaged` when schema or content are not what they should be.
    */
-  static open(db: SqliteDatabase): StateMachine {
+  static open(db: SqliteDatabase, keyRows?: KeyRowLimits): StateMachine {
     try {
       openSchema(db);
-      const machine = new StateMachine(db);
+      const machine = new StateMachine(db, keyRows);
       machine.#state.restore(machine.#stateTable.load());
       machine.#members.load();
       return machine;
@@ -214,6 +215,7 @@ export class StateMachine {
   commit(): void {
     if (!this.uncommitted) return;
     this.#work(() => {
+      this.#store.settle();
       this.#stateTable.save(this.#state);
       this.#checkOpen();
       this.#commit.run();
