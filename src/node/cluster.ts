@@ -182,7 +182,7 @@ export class Cluster {
       const again = new CoracleError("no_leader", "The cluster has no leader now; nothing was changed.");
       try {
         if (leader === nobody) throw again;
-        if (leader === self) return await this.#handler(name)?.(body, self);
+        if (leader === self) return await this.#answerSelf(name, body);
         return await this.ask(leader, name, body, requestTimeoutMs);
       } catch (error) {
         const retry =
@@ -191,6 +191,16 @@ export class Cluster {
       }
       await this.#pause(retryMs);
     }
+  }
+
+  async #answerSelf(name: string, body: unknown): Promise<unknown> {
+    const handler = this.#handler(name);
+    if (handler !== undefined) return handler(body, this.#context.self);
+    // What answers is gone as soon as the member has stopped.
+    throw new CoracleError(
+      "shutting_down",
+      "This member is shutting down; send the request to another member.",
+    );
   }
 
   /** Has another member answer a question; see `PeerRequests.ask`. */

@@ -51,6 +51,7 @@ class Cluster {
         valueBytesMax: 1e6,
       },
       build: { version: "test", commit: "test" },
+      parts: [() => ({ requests: new Map([["echo", async (body) => body]]) })],
       clock: this.clock,
       random: seededRandom(id),
       log: new MemoryLogStore({
@@ -186,6 +187,18 @@ describe("a cluster of nodes", () => {
     );
     assert.ok(next !== undefined);
     await cluster.end(next.propose(put("k", "v")));
+  });
+
+  test("answers no question of its own once it has stopped", async () => {
+    const cluster = new Cluster(1);
+    const leader = await cluster.leader();
+    assert.equal(await cluster.end(leader.cluster.askLeader("echo", 7)), 7);
+    await cluster.end(leader.stop(1000));
+    const question = cluster.end(leader.cluster.askLeader("echo", 7));
+    await assert.rejects(
+      question,
+      (error) => error instanceof CoracleError && error.code === "shutting_down",
+    );
   });
 
   test("refuses a bad command before the log", async () => {
