@@ -1,7 +1,7 @@
 import { utf8 } from "../../../src/base/bytes.ts";
 import { CoracleError } from "../../../src/base/errors.ts";
 import type { Random } from "../../../src/base/prng.ts";
-import { between, chance } from "../engine/streams.ts";
+import { between } from "../engine/streams.ts";
 import { Violation } from "../engine/violation.ts";
 import type { Host } from "../members/host.ts";
 import type { MemberProcess } from "../members/process.ts";
@@ -97,7 +97,7 @@ function replaceUnheard(world: World, random: Random, leader: Host): () => void 
     world.scheduler.afterMs(between(random, 0.05, 0.3) * world.nodeOptions.electionMs, look);
   };
   // What was renewed just before counts with the next leader, too.
-  world.renewLeases(leader, chance(random, 0.5));
+  world.renewLeases(leader, true);
   world.scheduler.afterMs(between(random, 10, 100), () => {
     if (over || !leader.isLeader) return;
     cut = true;

@@ -141,7 +141,7 @@ export class LeaseHolder {
 
   /** Between two renewals, in TTLs. */
   #gap(): number {
-    if (chance(this.#random, 0.2)) return between(this.#random, 0.5, 0.9);
+    if (chance(this.#random, 0.35)) return between(this.#random, 0.5, 0.9);
     return between(this.#random, 0.1, chance(this.#random, 0.1) ? 1.3 : 0.5);
   }
 
