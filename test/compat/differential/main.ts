@@ -2,7 +2,14 @@ import { compare } from "./compare.ts";
 import { differences } from "./differences.ts";
 import { generate } from "./generate.ts";
 import { describeStep, type Step } from "./steps.ts";
-import { etcdInstalled, type FaceName, startCoracle, startEtcd, type Target } from "./targets.ts";
+import {
+  etcdInstalled,
+  type FaceName,
+  passNamedRevisions,
+  startCoracle,
+  startEtcd,
+  type Target,
+} from "./targets.ts";
 
 /**
  * The same random requests to etcd and to coracle, of one member and of three, by gateway and by gRPC.
@@ -103,6 +110,7 @@ async function main(): Promise<void> {
   const { first, last, faces, members, rotate } = optionsOf(process.argv.slice(2));
   const etcd = await startEtcd();
   const coracles = await Promise.all(members.map(startCoracle));
+  await Promise.all([etcd, ...coracles].map(passNamedRevisions));
   const pairs = coracles.flatMap((coracle) => faces.map((face) => ({ coracle, face })));
   const tally: Tally = { compared: 0, meant: new Map() };
   let passed = 0;

@@ -18,7 +18,7 @@ const revisionNames = new Set([
 ]);
 /** Ids of servers and clusters, and terms. */
 const ownNames = new Set(["cluster_id", "member_id", "raft_term"]);
-/** A lease whose id the server chose is above all that a seed chooses. */
+/** A lease whose id the server chose is above all that a seed chooses, but for the largest number. */
 const chosenIdMin = 1_000_000;
 
 /** Paths of which only the shape can be compared: sizes, addresses, hashes. */
@@ -50,7 +50,7 @@ function walk(json: Json, frame: Frame, name = ""): Json {
     return Object.fromEntries(entries.map(([field, value]) => [field, walk(value, frame, field)]));
   }
   if (revisionNames.has(name)) return `revision ${Number(json) - frame.base}`;
-  if ((name === "ID" || name === "lease") && Number(json) > chosenIdMin && Number(json) < 2 ** 62.9) {
+  if ((name === "ID" || name === "lease") && Number(json) > chosenIdMin && Number(json) < 2 ** 63) {
     return "a lease";
   }
   if (name === "key" && typeof json === "string") return claimKey(json);
