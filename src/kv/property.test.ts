@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { present } from "../base/assert.ts";
 import { utf8 } from "../base/bytes.ts";
 import { CoracleError } from "../base/errors.ts";
 import { Bench, range } from "./builders.test-support.ts";
+import type { KeyRowLimits } from "./key-rows.ts";
 import { Model } from "./model.test-support.ts";
-import type { AppliedEntry } from "./state-machine.ts";
+import { type AppliedEntry, TransactionLost } from "./state-machine.ts";
 import type {
   Command,
   CommandResult,
@@ -177,8 +179,28 @@ const command: fc.Arbitrary<Command> = fc
 const treatment = fc.record({
   entries: fc.integer({ min: 1, max: 5 }),
   slice: fc.option(fc.integer({ min: 1, max: 4 })),
-  reopen: fc.boolean(),
+  /** Whether the transaction stays open, and what is read in it. */
+  hold: fc.boolean(),
+  reads: fc.subarray(["reads", "contents", "verify"] as const),
+  after: fc.constantFrom("go on", "go on", "lose", "commit", "reopen"),
 });
+type Treatment = typeof treatment extends fc.Arbitrary<infer T> ? T : never;
+
+/** So few rows that keys drive each other out, and keys of two bytes are not kept at all. */
+const keyRowLimits: fc.Arbitrary<KeyRowLimits> = fc.record({
+  rowsMax: fc.constantFrom(1, 4, 64),
+  waitingMax: fc.constantFrom(0, 1, 64),
+  keyBytesMax: fc.constantFrom(1, 64),
+});
+
+/** What the plain machine, and the model, said after an entry. */
+interface Moment {
+  readonly entry: AppliedEntry;
+  readonly results: readonly unknown[];
+  readonly hash: string;
+  readonly reads: readonly unknown[];
+  readonly contents: unknown;
+}
 
 function acceptable(candidate: Command): boolean {
   try {
@@ -248,58 +270,102 @@ function checkContents(bench: Bench, model: Model): void {
   }
 }
 
+/** Applies a group of the entries to come and compares all that it says. */
+function applyGroup(bench: Bench, moments: readonly Moment[], at: number, how: Treatment): number {
+  const { machine } = bench;
+  const group = moments.slice(at, at + how.entries);
+  const { hold } = how;
+  const outcomes = machine.apply(
+    group.map(({ entry }) => entry),
+    { hold },
+  );
+  assert.equal(machine.uncommitted, hold);
+  assert.deepEqual(
+    outcomes.map((outcome) => (outcome.type === "batch" ? outcome.results.map(simplified) : [])),
+    group.map(({ results }) => results),
+  );
+  if (how.slice !== null) machine.compactSlice(how.slice, { hold });
+  return at + group.length;
+}
+
+function compareReads(bench: Bench, moment: Moment, reads: readonly RangeOperation[], how: Treatment): void {
+  const hash = () => bench.machine.hash();
+  assert.equal(hash(), moment.hash);
+  for (const what of how.reads) {
+    if (what === "verify") bench.machine.verify();
+    else if (what === "contents") assert.deepEqual(bench.machine.range(range("", null)), moment.contents);
+    else
+      assert.deepEqual(
+        reads.map((op) => read(bench, op)),
+        moment.reads,
+      );
+  }
+  assert.equal(hash(), moment.hash, "no read changes the hash");
+}
+
+/** Goes through all entries in groups, each with its treatment. */
+function treat(
+  bench: Bench,
+  moments: readonly Moment[],
+  reads: readonly RangeOperation[],
+  treatments: readonly Treatment[],
+): void {
+  let losses = 0;
+  for (let at = 0, turn = 0; at < moments.length; turn++) {
+    const how = present(treatments[turn % treatments.length], "a treatment");
+    at = applyGroup(bench, moments, at, how);
+    const moment = present(moments[at - 1], "the last entry of the group");
+    compareReads(bench, moment, reads, how);
+    if (how.after === "commit" || how.after === "reopen") bench.machine.commit();
+    if (how.after === "reopen") bench.reopen();
+    if (how.after === "lose" && bench.machine.uncommitted && losses++ < 3) {
+      bench.db.exec("ROLLBACK");
+      assert.throws(() => bench.machine.commit(), TransactionLost);
+      at = bench.machine.appliedIndex;
+      const last = moments[at - 1];
+      if (last !== undefined) compareReads(bench, last, reads, how);
+    } else assert.equal(bench.machine.hash(), moment.hash, "neither a commit nor a restart changes the hash");
+  }
+  bench.machine.commit();
+}
+
 test(`the state machine does what the model does (SEED=${seed} RUNS=${runs})`, { timeout: 600_000 }, () => {
   fc.assert(
     fc.property(
       fc.array(fc.array(command, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 14 }),
       fc.array(treatment, { minLength: 1, maxLength: 8 }),
       fc.array(rangeOperation, { minLength: 3, maxLength: 8 }),
-      (batches, treatments, reads) => {
+      keyRowLimits,
+      (batches, treatments, reads, limits) => {
         const model = new Model();
         const plain = new Bench();
-        const treated = new Bench();
-        const entries: AppliedEntry[] = [];
-        const hashes: string[] = [];
-        const expected: unknown[] = [];
+        const moments: Moment[] = [];
         for (const batch of batches) {
           const commands = batch.filter(acceptable);
           const entry = plain.entry({ type: "batch", batch: { timeMs: 5, commands } });
-          entries.push(entry);
           const outcome = plain.machine.apply([entry])[0];
           const results = outcome?.type === "batch" ? outcome.results.map(simplified) : [];
           assert.deepEqual(
             results,
             commands.map((one) => model.apply(one)),
           );
-          expected.push(results);
-          hashes.push(plain.machine.hash());
-          for (const op of reads) assert.deepEqual(read(plain, op), model.range(op));
+          const said = reads.map((op) => read(plain, op));
+          assert.deepEqual(
+            said,
+            reads.map((op) => model.range(op)),
+          );
+          const contents = plain.machine.range(range("", null));
+          moments.push({ entry, results, hash: plain.machine.hash(), reads: said, contents });
         }
         checkContents(plain, model);
 
-        for (let at = 0, turn = 0; at < entries.length; turn++) {
-          const {
-            entries: count,
-            slice,
-            reopen,
-          } = treatments[turn % treatments.length] ??
-            treatments[0] ?? { entries: 1, slice: null, reopen: false };
-          const group = entries.slice(at, at + count);
-          const outcomes = treated.machine.apply(group);
-          const results = outcomes.map((outcome) =>
-            outcome.type === "batch" ? outcome.results.map(simplified) : [],
-          );
-          assert.deepEqual(results, expected.slice(at, at + count));
-          at += count;
-          const hash = hashes[Math.min(at, entries.length) - 1];
-          assert.equal(treated.machine.hash(), hash);
-          if (slice !== null) treated.machine.compactSlice(slice);
-          if (reopen) treated.reopen();
-          assert.equal(treated.machine.hash(), hash, "neither compaction nor a restart changes the hash");
-        }
+        const treated = new Bench(undefined, undefined, limits);
+        treat(treated, moments, reads, treatments);
         while (!treated.machine.compactSlice(3).done) treated.machine.verify();
         treated.machine.verify();
         assert.equal(treated.machine.compactionPending, false);
+        checkContents(treated, model);
+        treated.reopen();
         checkContents(treated, model);
         for (const op of reads) assert.deepEqual(read(treated, op), model.range(op));
       },
