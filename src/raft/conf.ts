@@ -18,7 +18,12 @@ export function confChangeRefusal(core: Core, leadership: Leadership): RefusalRe
   // Without an entry of its own term committed, an earlier leader's change could still come to
   // light and make it two (Ongaro, "bug in single-server membership changes", raft-dev, 2015).
   if (core.commit < leadership.termStart) return "no-commit-in-term";
-  return leadership.pendingConfIndex > core.applied ? "conf-change-pending" : undefined;
+  return confChangePending(core, leadership) ? "conf-change-pending" : undefined;
+}
+
+/** Whether the log of this leader may hold a change that it has not applied. */
+export function confChangePending(core: Core, leadership: Leadership): boolean {
+  return leadership.pendingConfIndex > core.applied;
 }
 
 /** Takes over the membership that holds from `index` on. */
