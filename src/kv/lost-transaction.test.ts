@@ -111,6 +111,43 @@ describe("a transaction that SQLite ends by itself", () => {
     bench.machine.commit();
   });
 
+  test("follows when a read has to write what waits, and the disk is full", () => {
+    const inner = openSqlite(":memory:");
+    let full = false;
+    const prepare = (sql: string): ReturnType<typeof inner.prepare> => {
+      const statement = inner.prepare(sql);
+      if (!/^\s*UPDATE key/.test(sql)) return statement;
+      return {
+        ...statement,
+        run: (...values) => {
+          if (full) throw Object.assign(new Error("database or disk is full"), { code: "SQLITE_FULL" });
+          return statement.run(...values);
+        },
+      };
+    };
+    const bench = new Bench(undefined, {
+      prepare,
+      exec: (sql) => inner.exec(sql),
+      get inTransaction() {
+        return inner.inTransaction;
+      },
+      close: () => inner.close(),
+    });
+    const { machine } = bench;
+    bench.run(put("a", "v"));
+    const open = entries(bench, "a");
+    machine.apply(open, { hold: true });
+    full = true;
+    assert.throws(() => machine.range(range("", null)), TransactionLost);
+    assert.equal(machine.appliedIndex, 1);
+    assert.equal(machine.range(range("", null)).keys[0]?.version, 1);
+    assert.throws(() => machine.commit(), TransactionLost);
+    full = false;
+    machine.apply(open);
+    assert.equal(machine.range(range("", null)).keys[0]?.version, 2);
+    machine.verify();
+  });
+
   test("while entries are applied undoes all of them", () => {
     const world = fallible();
     const bench = new Bench(undefined, world.database);

@@ -1,6 +1,6 @@
 import { assert } from "../base/assert.ts";
 import type { MemberChange } from "../base/members.ts";
-import type { SqliteDatabase, SqliteStatement } from "../base/sqlite.ts";
+import { isDiskFull, type SqliteDatabase, type SqliteStatement } from "../base/sqlite.ts";
 import { AnswerBudget } from "./answer-budget.ts";
 import { type Change, ChangeReader } from "./changes.ts";
 import { keyChecksum } from "./checksum.ts";
@@ -372,12 +372,14 @@ export class StateMachine {
     }
   }
 
+  /** A read in the open transaction; it may have to write what waits, which a full disk refuses. */
   #guarded<T>(read: () => T): T {
     try {
       return read();
     } catch (error) {
+      if (isDiskFull(error)) rollback(this.#db);
       this.#noticeLoss();
-      throw asDamage(error);
+      throw isDiskFull(error) ? new TransactionLost() : asDamage(error);
     }
   }
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { CoracleError } from "../base/errors.ts";
 import { seededRandom } from "../base/prng.ts";
+import { TransactionLost } from "../kv/state-machine.ts";
 import { nobody, type RaftEvent } from "../raft/types.ts";
 import { FakeClock } from "./fake-clock.test-support.ts";
 import type { Blocked } from "./part.ts";
@@ -54,6 +55,26 @@ const settle = async (): Promise<void> => {
 };
 
 describe("linearizable reads", () => {
+  test("that find the state gone back are asked for anew", async () => {
+    const { reads, asked, world } = setUp();
+    let lost = true;
+    const read = (): number => {
+      if (!lost) return world.applied;
+      lost = false;
+      world.applied = 3;
+      throw new TransactionLost();
+    };
+    const answer = reads.run({ mode: "linearizable" }, read, () => undefined);
+    for (let round = 0; round < 2; round++) {
+      reads.flush();
+      reads.confirmed([{ context: asked[round] ?? 0, index: 5 }]);
+      await settle();
+    }
+    world.applied = 5;
+    reads.applied();
+    assert.equal(await answer, 5);
+  });
+
   test("of one turn share one confirmation", async () => {
     const { reads, asked } = setUp();
     const seen = [watch(reads.current()), watch(reads.current())];

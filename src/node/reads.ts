@@ -2,6 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { firstNumber, type Random } from "../base/prng.ts";
+import { TransactionLost } from "../kv/state-machine.ts";
 import { type MemberId, nobody, type RaftEvent } from "../raft/types.ts";
 import type { Consistency } from "./dependencies.ts";
 import type { Blocked } from "./part.ts";
@@ -80,7 +81,7 @@ export class Reads {
     for (;;) {
       const index = await this.#confirm(consistency);
       const found = await this.#turns.run(
-        () => (this.#context.applied() < index ? undefined : { answer: read() }),
+        () => (this.#context.applied() < index ? undefined : answerOf(read)),
         held,
       );
       if (found !== undefined) return found.answer;
@@ -235,4 +236,14 @@ function unconfirmed(blocked: Blocked | undefined): string {
   return cause === undefined
     ? "The leader did not confirm the read in time; try again."
     : `The read cannot be served here now, since ${cause}; ask another member, or for consistency=serializable.`;
+}
+
+/** Nothing when the read found that the state has gone back. */
+function answerOf<T>(read: () => T): { readonly answer: T } | undefined {
+  try {
+    return { answer: read() };
+  } catch (error) {
+    if (error instanceof TransactionLost) return undefined;
+    throw error;
+  }
 }
