@@ -165,6 +165,17 @@ export const raftMutants: readonly Mutant[] = [
     ],
   },
   {
+    name: "snapshot-keeps-what-was-durable",
+    about: "after a snapshot the log counts as durable as far as it reached before, cut or not",
+    edits: [
+      {
+        file: `${raft}/log.ts`,
+        find: "    this.#stable = Math.min(this.#stable, committed);\n",
+        replace: "",
+      },
+    ],
+  },
+  {
     name: "vote-for-a-shorter-log",
     about: "a vote is given without looking at the candidate's log",
     edits: [
