@@ -2,7 +2,6 @@ import { assert, present } from "../base/assert.ts";
 import { equalBytes } from "../base/bytes.ts";
 import { packInt64 } from "../base/int64.ts";
 import type { SqliteDatabase, SqliteStatement } from "../base/sqlite.ts";
-import { keyChecksum } from "./checksum.ts";
 import { headChecksum, type KeyRow, keyNumbers, parseHead } from "./rows.ts";
 import { damaged } from "./schema.ts";
 
@@ -26,7 +25,7 @@ const keyRowLimits: KeyRowLimits = { rowsMax: 16_384, waitingMax: 1024, keyBytes
  * before it commits and before any other statement reads the table, and dropped by `forget` when it is
  * undone.
  *
- * A row has one place that it can be kept in, by the checksum of its key. Whatever comes to that place
+ * A row has one place that it can be kept in, by a hash of its key. Whatever comes to that place
  * next drives it out, so nothing needs to be counted or ordered.
  */
 export class KeyRows {
@@ -54,13 +53,19 @@ export class KeyRows {
   }
 
   find(key: Uint8Array): KeyRow | undefined {
-    const keyCrc = keyChecksum(key);
-    const kept = this.#rows[this.#place(keyCrc)];
-    if (kept !== undefined && kept.keyCrc === keyCrc && equalBytes(kept.key, key)) return kept;
-    const found = this.#get.get(key);
-    if (found === undefined) return undefined;
+    if (!this.#keeps(key)) return this.#read(key, key);
+    const place = this.#place(key);
+    const kept = this.#rows[place];
+    if (kept !== undefined && equalBytes(kept.key, key)) return kept;
     // A copy: the key may be a part of all the bytes of an entry, which would stay in memory with it.
-    return this.#keeps(key) ? this.#keep(parseHead(key.slice(), found)) : parseHead(key, found);
+    const row = this.#read(key);
+    if (row !== undefined) this.#keep(row, place);
+    return row;
+  }
+
+  #read(key: Uint8Array, as?: Uint8Array): KeyRow | undefined {
+    const found = this.#get.get(key);
+    return found === undefined ? undefined : parseHead(as ?? key.slice(), found);
   }
 
   /** Adds the row of a key that has none. It is not kept: of many new keys few are put again soon. */
@@ -77,16 +82,18 @@ export class KeyRows {
       this.#write(row);
       return;
     }
-    this.#keep(row);
-    this.#waiting.add(this.#place(row.keyCrc));
+    const place = this.#place(row.key);
+    this.#keep(row, place);
+    this.#waiting.add(place);
     if (this.#waiting.size > this.#limits.waitingMax) this.settle();
   }
 
-  delete({ key, keyCrc }: KeyRow): void {
+  delete({ key }: KeyRow): void {
     this.#delete.run(key);
-    const place = this.#place(keyCrc);
+    if (!this.#keeps(key)) return;
+    const place = this.#place(key);
     const kept = this.#rows[place];
-    if (kept === undefined || !isOf(kept, key, keyCrc)) return;
+    if (kept === undefined || !equalBytes(kept.key, key)) return;
     this.#rows[place] = undefined;
     this.#waiting.delete(place);
   }
@@ -111,20 +118,21 @@ export class KeyRows {
     return key.length <= this.#limits.keyBytesMax;
   }
 
-  #place(keyCrc: number): number {
-    return keyCrc & (this.#limits.rowsMax - 1);
+  /** By FNV-1a: two native checksums of a key for each put would be felt. */
+  #place(key: Uint8Array): number {
+    let hash = 0x811c_9dc5;
+    for (let at = 0; at < key.length; at++) hash = Math.imul(hash ^ (key[at] as number), 0x0100_0193);
+    return (hash ^ (hash >>> 16)) & (this.#limits.rowsMax - 1);
   }
 
   /** Gives the row its place, for which the row of another key may have to be written. */
-  #keep(row: KeyRow): KeyRow {
-    const place = this.#place(row.keyCrc);
+  #keep(row: KeyRow, place: number): void {
     const before = this.#rows[place];
-    if (before !== undefined && this.#waiting.has(place) && !isOf(before, row.key, row.keyCrc)) {
+    if (before !== undefined && this.#waiting.has(place) && !equalBytes(before.key, row.key)) {
       this.#write(before);
       this.#waiting.delete(place);
     }
     this.#rows[place] = row;
-    return row;
   }
 
   #write({ key, seq, modRevision, version, lease, prev, jump, links, checksum }: KeyRow): void {
@@ -134,8 +142,4 @@ export class KeyRows {
       throw damaged(`state.db lacks the key of the revision row ${seq}`);
     }
   }
-}
-
-function isOf(row: KeyRow, key: Uint8Array, keyCrc: number): boolean {
-  return row.keyCrc === keyCrc && (row.key === key || equalBytes(row.key, key));
 }
