@@ -17,6 +17,7 @@ const endToEnd: readonly (readonly string[])[] = [
   ["discovery.ts", "--short"],
   ["etcdctl.ts", "--short"],
   ["watch.ts", "--short"],
+  ["many-watchers.ts", "--watchers", "1000"],
   ["listing.ts", "--short"],
   ["locks.ts", "--short"],
   ["faults.ts", "--short"],
