@@ -257,6 +257,7 @@ describe("list, del, status, member and leader", () => {
     name: "n1",
     peer_address: "a:1",
     client_urls: ["http://a:2"],
+    grpc_urls: ["http://a:3"],
     learner: false,
   };
 
@@ -277,7 +278,7 @@ describe("list, del, status, member and leader", () => {
         body: {
           members: [
             { ...n1, ...status },
-            { ...n1, name: "n2", reachable: false },
+            { ...n1, name: "n2", grpc_urls: [], reachable: false },
           ],
         },
       };
@@ -286,14 +287,12 @@ describe("list, del, status, member and leader", () => {
     assert.match(status, /n1 +7000000000001 +leader +3 +8 .*4\.8MiB .*1h6m/);
     assert.match(status, /n2 +7000000000001 +unreachable/);
     assert.match(status, /\nn1: the disk of this member is full\.\n$/);
-    assert.match(
-      (await run(["member", "list"], [member.endpoint])).io.output,
-      /n1 +7000000000001 +yes +a:1 +http:\/\/a:2/,
-    );
-    assert.match(
-      (await run(["leader", "show", "-o", "json"], [member.endpoint])).io.output,
-      /"leader":\{"id":7000000000001/,
-    );
+    const list = (await run(["member", "list"], [member.endpoint])).io.output;
+    assert.match(list, /PEER +CLIENT +GRPC\n/);
+    assert.match(list, /n1 +7000000000001 +yes +a:1 +http:\/\/a:2 +http:\/\/a:3\n/);
+    assert.match(list, /n2 +7000000000001 +yes +a:1 +http:\/\/a:2 +-\n/);
+    const leader = (await run(["leader", "show", "-o", "json"], [member.endpoint])).io.output;
+    assert.deepEqual(JSON.parse(leader), { leader: n1 });
   });
 
   test("members are named by id or name", async () => {

@@ -46,6 +46,8 @@ export const memberSchema = v.object({
   name: v.string(),
   peer_address: v.string(),
   client_urls: v.array(v.string()),
+  /** Empty without gRPC. */
+  grpc_urls: v.array(v.string()),
   learner: v.boolean(),
 });
 export type MemberDocument = v.InferOutput<typeof memberSchema>;

@@ -46,11 +46,12 @@ function addList(group: Command, io: Io): void {
   });
 }
 
-export const memberHeader = ["NAME", "ID", "VOTES", "PEER", "CLIENT"] as const;
+export const memberHeader = ["NAME", "ID", "VOTES", "PEER", "CLIENT", "GRPC"] as const;
 
 export function memberRow(member: MemberDocument): string[] {
   const votes = member.learner ? "no (learner)" : "yes";
-  return [member.name, String(member.id), votes, member.peer_address, member.client_urls.join(",")];
+  const { name, id, peer_address, client_urls, grpc_urls } = member;
+  return [name, String(id), votes, peer_address, client_urls.join(","), grpc_urls.join(",") || "-"];
 }
 
 interface Change {
