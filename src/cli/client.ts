@@ -281,6 +281,9 @@ export function documentOf<S extends v.GenericSchema>(answer: ApiAnswer, schema:
 export function parseEndpoints(text: string, defaultPort: number): string[] {
   const items = text.split(",").map((item) => item.trim());
   return items.map((item) => {
+    // A URL would take it as an IPv4 address in one number.
+    if (/^\d+$/.test(item))
+      throw new Error(`"${item}" is no endpoint but a port alone; write 127.0.0.1:${item} or HOST:${item}`);
     const full = /^https?:\/\//i.test(item) ? item : `http://${item}`;
     const url = URL.canParse(full) ? new URL(full) : undefined;
     if (item === "" || url === undefined || url.pathname !== "/" || url.search !== "" || url.hash !== "") {

@@ -332,6 +332,7 @@ describe("wrong usage is one sentence and exit code 2", () => {
     [["get", "k", "-o", "xml"], /Allowed choices are json, table/],
     [["get", "k", "--timeout", "soon"], /--timeout is soon, but it must be a time/],
     [["get", "k", "--endpoints", "a,,b"], /--endpoints is a,,b, but "" is no endpoint/],
+    [["get", "k", "--endpoints", "2379"], /"2379" is no endpoint but a port alone; write 127\.0\.0\.1:2379/],
     [["get", "k", "--max-stale-ms", "-1"], /It must be a whole number from 0/],
     [["get", "zz", "--hex"], /"zz" is no hexadecimal/],
     [["put", "k", "@nowhere"], /The file "nowhere" cannot be read/],

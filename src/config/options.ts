@@ -49,16 +49,32 @@ function parseClientUrl(text: string): string {
   return url.origin;
 }
 
+/** An address whose host was said: digits alone would be read as a host's name, and were meant as a port. */
+function parseHosted(text: string, defaultPort: number, exampleHost = "HOST"): Address {
+  if (!/^\d+$/.test(text)) return parseAddress(text, defaultPort);
+  const port = Number(text);
+  throw new Error(
+    port >= 1 && port <= 65_535
+      ? `"${text}" is a port without a host; write ${exampleHost}:${port}`
+      : `"${text}" is neither a host nor a port from 1 to 65535; write HOST:PORT`,
+  );
+}
+
+/** Where to listen: loopback when nothing else is said. */
+function parseListen(text: string, defaultPort: number): Address {
+  return parseHosted(text, defaultPort, "127.0.0.1");
+}
+
 /** An address, or the word that says: none. */
 function parseGrpcAddress(text: string): Address | "off" {
-  return text === "off" ? text : parseAddress(text, defaultPorts.grpc);
+  return text === "off" ? text : parseListen(text, defaultPorts.grpc);
 }
 
 function parseInitialMember(text: string) {
   const [memberName = "", address] = text.split("=", 2);
   if (address === undefined) throw new Error("it must be a list of NAME=HOST:PORT");
   if (!v.is(name, memberName)) throw new Error(`"${memberName}" is not a name a member can have`);
-  return { name: memberName, address: formatAddress(parseAddress(address, defaultPorts.peer)) };
+  return { name: memberName, address: formatAddress(parseHosted(address, defaultPorts.peer)) };
 }
 
 function parseDomain(text: string): string {
@@ -73,7 +89,7 @@ function parseHostName(text: string): string {
   return text;
 }
 
-const peerAddress = (text: string) => formatAddress(parseAddress(text, defaultPorts.peer));
+const peerAddress = (text: string) => formatAddress(parseHosted(text, defaultPorts.peer));
 
 /** Every option of `coracle serve`; flags, environment, file, help and manual all come from here. */
 export const serveOptions = {
@@ -99,7 +115,7 @@ export const serveOptions = {
     name: "listen-client",
     argument: "<host:port>",
     group: "Addresses",
-    schema: value.parsed((text) => parseAddress(text, defaultPorts.client)),
+    schema: value.parsed((text) => parseListen(text, defaultPorts.client)),
     description: "Where clients connect (HTTP).",
     default: "127.0.0.1:2379",
     example: "10.0.0.1:2379",
@@ -108,7 +124,7 @@ export const serveOptions = {
     name: "listen-peer",
     argument: "<host:port>",
     group: "Addresses",
-    schema: value.parsed((text) => parseAddress(text, defaultPorts.peer)),
+    schema: value.parsed((text) => parseListen(text, defaultPorts.peer)),
     description: "Where other members connect.",
     default: "127.0.0.1:2380",
     example: "10.0.0.1:2380",
@@ -214,7 +230,7 @@ export const serveOptions = {
     name: "dns-server",
     argument: "<host[:port]>",
     group: "Start",
-    schema: value.parsed((text) => formatAddress(parseAddress(text, 53))),
+    schema: value.parsed((text) => formatAddress(parseHosted(text, 53))),
     description: "With --discovery-srv: ask this DNS server instead of the system's.",
     example: "10.0.0.53",
   },
