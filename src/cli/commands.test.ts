@@ -320,6 +320,9 @@ describe("wrong usage is one sentence and exit code 2", () => {
     [["puut", "--help"], /unknown command 'puut' \(Did you mean put\?\)/],
     [["del", "", "--prefix"], /prefix is empty.*--all/],
     [["del"], /The key is missing/],
+    [["del", ""], /The key is empty; give one, or --all/],
+    [["put", "", "x"], /The key is empty/],
+    [["get", "", "--hex"], /The key is empty/],
     [["put", "a", "b\uFFFD"], /Argument 3 is not valid UTF-8/],
     [
       ["get", "k", "--consistency", "linearizable", "--max-stale-ms", "5"],

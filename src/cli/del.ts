@@ -73,7 +73,13 @@ function targetOf(keyText: string | undefined, flags: DelFlags, conditional: boo
   }
   if (keyText === undefined) throw wrong("The key is missing; give one, or --all for every key.");
   const key = readKey(keyText, flags.hex === true);
+  if (key.length === 0) {
+    throw wrong(
+      many === undefined
+        ? "The key is empty; give one, or --all for every key."
+        : "The prefix is empty, which is every key; say so by --all.",
+    );
+  }
   if (many === undefined) return keyPath(key);
-  if (key.length === 0) throw wrong("The prefix is empty, which is every key; say so by --all.");
   return `/v1/kv?prefix=${encodePercent(key)}`;
 }

@@ -5,7 +5,7 @@ import * as options from "./client-options.ts";
 import { keyHeader, keyRow, keyValueJson, keyValueSchema } from "./documents.ts";
 import type { Io } from "./io.ts";
 import { printJson, renderTable } from "./output.ts";
-import { readKey } from "./values.ts";
+import { readOneKey } from "./values.ts";
 
 interface GetFlags extends options.ClientFlags, options.ReadFlags {
   readonly hex?: boolean;
@@ -29,7 +29,10 @@ Examples:
   );
   command.action(async (keyText: string, flags: GetFlags) => {
     const client = options.clientOf(flags, io);
-    const path = options.withQuery(keyPath(readKey(keyText, flags.hex === true)), options.readQuery(flags));
+    const path = options.withQuery(
+      keyPath(readOneKey(keyText, flags.hex === true)),
+      options.readQuery(flags),
+    );
     const raw = flags.output === undefined;
     const headers = raw ? { accept: "application/octet-stream" } : options.cbor;
     const answer = await client.send({ method: "GET", path, headers, sending: "repeatable" });

@@ -6,7 +6,7 @@ import { keyHeader, keyRow, keyValueJson, putSchema } from "./documents.ts";
 import type { Io } from "./io.ts";
 import { leaseArgument } from "./lease.ts";
 import { printJson, renderTable } from "./output.ts";
-import { readKey, readValue } from "./values.ts";
+import { readOneKey, readValue } from "./values.ts";
 
 interface PutFlags extends options.ClientFlags, options.ConditionFlags {
   readonly createOnly?: boolean;
@@ -40,7 +40,7 @@ Examples:
   );
   command.action(async (keyText: string, valueText: string | undefined, flags: PutFlags) => {
     const client = options.clientOf(flags, io);
-    const path = options.withQuery(keyPath(readKey(keyText, flags.hex === true)), [
+    const path = options.withQuery(keyPath(readOneKey(keyText, flags.hex === true)), [
       ...(flags.prev ? ["prev=true"] : []),
       ...(flags.lease === undefined ? [] : [`lease=${flags.lease}`]),
     ]);

@@ -51,6 +51,13 @@ export function readKey(argument: string, hex: boolean): Uint8Array {
   return Uint8Array.fromHex(argument);
 }
 
+/** The same for a command that is about one key, which has at least one byte. */
+export function readOneKey(argument: string, hex: boolean): Uint8Array {
+  const key = readKey(argument, hex);
+  if (key.length > 0) return key;
+  throw new CommandFailure(exitCodes.usage, "The key is empty; give one of at least one byte.");
+}
+
 /** Bytes in a JSON document: under their name as text when they are UTF-8, else under `name_base64`. */
 export function jsonBytes(name: string, bytes: Uint8Array): Record<string, string> {
   const text = textOf(bytes);
