@@ -317,7 +317,7 @@ describe("list, del, status, member and leader", () => {
 
 describe("wrong usage is one sentence and exit code 2", () => {
   const cases: readonly (readonly [readonly string[], RegExp])[] = [
-    [["puut", "--help"], /unknown command 'puut' \(Did you mean put\?\)/],
+    [["puut", "--help"], /There is no command "puut"; did you mean put\?/],
     [["del", "", "--prefix"], /prefix is empty.*--all/],
     [["del"], /The key is missing/],
     [["del", ""], /The key is empty; give one, or --all/],
@@ -328,23 +328,24 @@ describe("wrong usage is one sentence and exit code 2", () => {
       ["get", "k", "--consistency", "linearizable", "--max-stale-ms", "5"],
       /--max-stale-ms is for serializable/,
     ],
-    [["puut"], /unknown command 'puut' \(Did you mean put\?\)/],
-    [["put", "--prefx", "k"], /unknown option '--prefx'/],
-    [["del", "k", "--prefx"], /Did you mean --prefix\?/],
-    [["get"], /missing required argument 'key'/],
-    [["get", "k", "-o", "xml"], /Allowed choices are json, table/],
+    [["puut"], /There is no command "puut"; did you mean put\?/],
+    [["xyzzy"], /There is no command "xyzzy"; see coracle --help\./],
+    [["put", "--prefx", "k"], /There is no option --prefx; did you mean --prev\?/],
+    [["del", "k", "--prefx"], /did you mean --prefix\?/],
+    [["get"], /The argument <key> is missing; see coracle get --help\./],
+    [["get", "k", "-o", "xml"], /--output is xml, but it must be json or table\./],
     [["get", "k", "--timeout", "soon"], /--timeout is soon, but it must be a time/],
     [["get", "k", "--endpoints", "a,,b"], /--endpoints is a,,b, but "" is no endpoint/],
     [["get", "k", "--endpoints", "2379"], /"2379" is no endpoint but a port alone; write 127\.0\.0\.1:2379/],
-    [["get", "k", "--max-stale-ms", "-1"], /It must be a whole number from 0/],
+    [["get", "k", "--max-stale-ms", "-1"], /--max-stale-ms is -1, but it must be a whole number from 0\./],
     [["get", "zz", "--hex"], /"zz" is no hexadecimal/],
     [["put", "k", "@nowhere"], /The file "nowhere" cannot be read/],
     [["put", "k", "v", "--create-only", "--if-match", "1"], /--create-only contradicts/],
     [["del", "k", "--prefix", "--if-match", "1"], /A condition is about one key/],
     [["list", "p", "--start", "a"], /A prefix contradicts --start/],
-    [["member", "lst"], /unknown command 'lst' \(Did you mean list\?\)/],
+    [["member", "lst"], /There is no command "member lst"; did you mean list\?/],
     [["serve", "--election-ms", "60"], /at least 5 times/],
-    [["dev", "--members", "2"], /Allowed choices are 1, 3, 5/],
+    [["dev", "--members", "2"], /--members is 2, but it must be 1, 3 or 5\./],
   ];
   for (const [args, sentence] of cases) {
     test(args.join(" "), async () => {

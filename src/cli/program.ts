@@ -18,6 +18,7 @@ import { addPutCommand } from "./put.ts";
 import { addServeCommand } from "./serve-command.ts";
 import { addStatusCommand } from "./status.ts";
 import { addTxnCommand } from "./txn.ts";
+import { usageSentence } from "./usage.ts";
 import { addVersionCommand, versionLine } from "./version.ts";
 import { addWatchCommand } from "./watch.ts";
 
@@ -45,7 +46,7 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
     if (args[0] === "completion" || args[0] === "complete") await addCompletion(program);
     await program.parseAsync([...args], { from: "user" });
   } catch (error) {
-    exitCode = await report(error, io);
+    exitCode = await report(error, io, (wrong) => usageSentence(wrong, program, args));
   }
   await Promise.all(pending);
   return exitCode;
@@ -117,11 +118,15 @@ function refuseUnknownCommand(program: Command, name: string | undefined): void 
   program.parse([name], { from: "user" });
 }
 
-async function report(error: unknown, io: Io): Promise<number> {
+async function report(
+  error: unknown,
+  io: Io,
+  sentenceOf: (wrong: CommanderError) => string,
+): Promise<number> {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return exitCodes.ok;
     if (error.code === "commander.help") return exitCodes.usage;
-    await io.err(`coracle: ${usageSentence(error.message)}\n`);
+    await io.err(`coracle: ${sentenceOf(error)}\n`);
     return exitCodes.usage;
   }
   await io.err(`coracle: ${messageOf(error)}\n`);
@@ -131,10 +136,4 @@ async function report(error: unknown, io: Io): Promise<number> {
   // Anything else is a bug: its place in the code is of use.
   if (error instanceof Error && error.stack !== undefined) await io.err(`${error.stack}\n`);
   return exitCodes.failed;
-}
-
-/** "error: unknown option '--x'\n(Did you mean --y?)" as one sentence. */
-function usageSentence(message: string): string {
-  const text = message.replace(/^error: /, "").replace(/\s*\n\s*/g, " ");
-  return /[.?)]$/.test(text) ? text : `${text}.`;
 }
