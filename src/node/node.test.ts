@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { configureSync, resetSync } from "@logtape/logtape";
 import { fromUtf8, utf8 } from "../base/bytes.ts";
 import { CoracleError } from "../base/errors.ts";
 import type { MemberRecord } from "../base/members.ts";
@@ -198,6 +199,35 @@ describe("a cluster of nodes", () => {
     await assert.rejects(
       question,
       (error) => error instanceof CoracleError && error.code === "shutting_down",
+    );
+  });
+
+  test("logs whom it is connected with by name, or by id before it knows the name", async () => {
+    const lines: string[] = [];
+    configureSync({
+      sinks: { memory: (record) => void lines.push(record.message.join("")) },
+      loggers: [
+        { category: ["coracle", "node"], sinks: ["memory"] },
+        { category: ["logtape", "meta"], lowestLevel: "error" },
+      ],
+    });
+    try {
+      const node = new Cluster(2).node(1);
+      for (const id of [2, 77]) {
+        node.onConnected(id);
+        node.onDisconnected(id);
+      }
+    } finally {
+      resetSync();
+    }
+    assert.deepEqual(
+      lines.filter((line) => line.includes("onnect")),
+      [
+        "Connected to n2.",
+        "The connection with n2 closed.",
+        "Connected to member 77.",
+        "The connection with member 77 closed.",
+      ],
     );
   });
 

@@ -337,13 +337,13 @@ export class Node implements TransportEvents {
   }
 
   onConnected(member: MemberId): void {
-    log.info("Connected to member {member}.", { member: this.#peers.nameOf(member) });
+    log.info("Connected to {member}.", { member: this.#peers.nameOf(member) });
     this.cluster.introduceTo(member);
   }
 
   onDisconnected(member: MemberId): void {
     if (this.#stopped) return;
-    log.info("The connection with member {member} closed.", { member: this.#peers.nameOf(member) });
+    log.info("The connection with {member} closed.", { member: this.#peers.nameOf(member) });
     this.#guard(() => {
       this.#proposals.disconnected(member);
       this.cluster.disconnected(member);
