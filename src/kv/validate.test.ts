@@ -89,6 +89,18 @@ describe("the number of operations", () => {
   });
 });
 
+test("the example in docs/http-api.md is as it says", () => {
+  const nested = (name: number, puts: number) =>
+    txn(
+      [],
+      many(puts, (i) => put(`${name}/${i}`, "")),
+    );
+  const singles = many(64, (i) => nested(i, 1));
+  assert.equal(code(txn([], [...singles, nested(64, 1)])), "fine");
+  assert.equal(code(txn([], [...singles, nested(64, 63)])), "fine");
+  assert.equal(code(txn([], [...singles, nested(64, 64)])), "too_many_operations");
+});
+
 describe("all operations and comparisons of a tree", () => {
   const compares = (count: number) =>
     Array.from({ length: count }, () => compare(keys("a"), "mod", "equal", 0));
