@@ -318,7 +318,7 @@ const cases: readonly Case[] = [
   {
     ...txn({ success: Array.from({ length: 129 }, (_, key) => ({ type: "put", key: `${key}`, value: "" })) }),
     code: "too_many_operations",
-    says: /more than 128 operations/,
+    says: /129 entries, but 128 are allowed/,
   },
   {
     ...txn({

@@ -198,7 +198,7 @@ function validateTxn(txn: TxnOperation, limits: CommandLimits, operationsMax: nu
   if (longest > operationsMax) {
     throw new CoracleError(
       "too_many_operations",
-      `The transaction has more than ${limits.txnOperationsMax} operations, nested ones included: split it.`,
+      `A list of the transaction has ${longest} entries, but ${operationsMax} are allowed there (${limits.txnOperationsMax}, less what the transactions around it use): split it.`,
       { limit: limits.txnOperationsMax },
     );
   }
