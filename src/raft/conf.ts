@@ -18,12 +18,7 @@ export function confChangeRefusal(core: Core, leadership: Leadership): RefusalRe
   // Without an entry of its own term committed, an earlier leader's change could still come to
   // light and make it two (Ongaro, "bug in single-server membership changes", raft-dev, 2015).
   if (core.commit < leadership.termStart) return "no-commit-in-term";
-  return confChangePending(core, leadership) ? "conf-change-pending" : undefined;
-}
-
-/** Whether the log of this leader may hold a change that it has not applied. */
-export function confChangePending(core: Core, leadership: Leadership): boolean {
-  return leadership.pendingConfIndex > core.applied;
+  return leadership.pendingConfIndex > core.applied ? "conf-change-pending" : undefined;
 }
 
 /** Takes over the membership that holds from `index` on. */

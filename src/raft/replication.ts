@@ -1,4 +1,3 @@
-import { confChangePending } from "./conf.ts";
 import type { Core, Leadership } from "./core.ts";
 import { bytesOf } from "./log.ts";
 import type { Progress } from "./progress.ts";
@@ -41,7 +40,7 @@ function sendAppend(core: Core, progress: Progress, probing: boolean): number {
         Math.min(core.log.lastIndex + 1, progress.next + core.limits.appendEntriesMax),
         core.limits.appendBytesMax,
       );
-  if (entries.length === 0 && !probing && !bringsNews(core, progress)) return 0;
+  if (entries.length === 0 && !probing && progress.sentCommit >= core.announcedCommit) return 0;
   core.send({
     type: "append",
     from: core.id,
@@ -61,17 +60,6 @@ function sendAppend(core: Core, progress: Progress, probing: boolean): number {
     progress.inFlight.add(progress.next - 1, bytesOf(entries));
   }
   return entries.length;
-}
-
-/**
- * Whether an append without entries is worth a message: for a commit index that nothing else will bring.
- * The next entries do, and the answer to the last ones leads here again. Who is being removed may get
- * neither, and should learn it.
- */
-function bringsNews(core: Core, progress: Progress): boolean {
-  if (progress.sentCommit >= core.announcedCommit) return false;
-  if (progress.inFlight.count === 0) return true;
-  return core.leadership !== undefined && confChangePending(core, core.leadership);
 }
 
 /** The log was cut above what the peer needs. */
