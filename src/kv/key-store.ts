@@ -49,8 +49,8 @@ export class KeyStore {
   readonly #insertRevision: SqliteStatement;
   /** Found by `lastSeqOf`: a listing pinned to a revision asks for the same one again and again. */
   readonly #lastSeqs = new Map<number, number>();
-  readonly #withEnd: RangeStatements;
-  readonly #withoutEnd: RangeStatements;
+  readonly #bounded: RangeStatements;
+  readonly #unbounded: RangeStatements;
   /** Whether `tombstone` may have rows: where nothing is ever deleted, a new key costs no look at it. */
   #tombstones = true;
 
@@ -66,8 +66,8 @@ export class KeyStore {
     this.#getLinks = db.prepare(`SELECT ${linkColumns} FROM revision WHERE seq = ?`);
     this.#getModRevision = db.prepare("SELECT mod_revision FROM revision WHERE seq = ?");
     this.#insertRevision = db.prepare("INSERT INTO revision VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-    this.#withEnd = new RangeStatements(db, true);
-    this.#withoutEnd = new RangeStatements(db, false);
+    this.#bounded = new RangeStatements(db, true);
+    this.#unbounded = new RangeStatements(db, false);
     this.lookForTombstones();
   }
 
@@ -88,14 +88,10 @@ export class KeyStore {
     this.#keys.settle();
   }
 
-  get #bounded(): RangeStatements {
+  /** The statements, which may now be run: nothing of what they read waits in memory. */
+  #settled(statements: RangeStatements): RangeStatements {
     this.#keys.settle();
-    return this.#withEnd;
-  }
-
-  get #unbounded(): RangeStatements {
-    this.#keys.settle();
-    return this.#withoutEnd;
+    return statements;
   }
 
   // Writing. The caller holds a transaction and names the revision under which it writes.
@@ -247,7 +243,9 @@ export class KeyStore {
     }
     const demand = { rows: wanted };
     const read = (from: Uint8Array, limit: number) =>
-      end === null ? this.#unbounded.values.all(from, limit) : this.#bounded.values.all(from, end, limit);
+      end === null
+        ? this.#settled(this.#unbounded).values.all(from, limit)
+        : this.#settled(this.#bounded).values.all(from, end, limit);
     for (const rows of portions(range.key, demand, read, 7)) {
       demand.rows -= rows.length;
       for (const row of rows) yield row[10] === null ? this.#known(row[7] as Uint8Array) : parseJoined(row);
@@ -272,7 +270,9 @@ export class KeyStore {
     }
     const demand = { rows: wanted };
     const read = (from: Uint8Array, limit: number) =>
-      end === null ? this.#unbounded.rows.all(from, limit) : this.#bounded.rows.all(from, end, limit);
+      end === null
+        ? this.#settled(this.#unbounded).rows.all(from, limit)
+        : this.#settled(this.#bounded).rows.all(from, end, limit);
     for (const rows of portions(range.key, demand, read)) {
       demand.rows -= rows.length;
       for (const row of rows) yield parseKeyRow(row);
@@ -281,9 +281,10 @@ export class KeyStore {
 
   count(range: KeyRange): number {
     if (range.end === undefined) return this.find(range.key) === undefined ? 0 : 1;
-    if (range.end !== null) return this.#bounded.count.get(range.key, range.end)?.[0] as number;
+    if (range.end !== null)
+      return this.#settled(this.#bounded).count.get(range.key, range.end)?.[0] as number;
     if (range.key.length === 0) return this.#state.keyCount;
-    return this.#unbounded.count.get(range.key)?.[0] as number;
+    return this.#settled(this.#unbounded).count.get(range.key)?.[0] as number;
   }
 
   // Reading the past. `at` is a sequence number: the last one of the revision that is read.
@@ -298,7 +299,9 @@ export class KeyStore {
     }
     const demand = { rows: wanted };
     const read = (from: Uint8Array, limit: number) =>
-      end === null ? this.#unbounded.past.all(from, at, limit) : this.#bounded.past.all(from, end, at, limit);
+      end === null
+        ? this.#settled(this.#unbounded).past.all(from, at, limit)
+        : this.#settled(this.#bounded).past.all(from, end, at, limit);
     for (const rows of portions(key, demand, read)) {
       for (const row of rows) {
         const head = parseKeyRow(row);
@@ -321,8 +324,8 @@ export class KeyStore {
     const demand = { rows: wanted };
     const read = (from: Uint8Array, limit: number) =>
       end === null
-        ? this.#unbounded.pastValues.all(from, at, limit)
-        : this.#bounded.pastValues.all(from, end, at, limit);
+        ? this.#settled(this.#unbounded).pastValues.all(from, at, limit)
+        : this.#settled(this.#bounded).pastValues.all(from, end, at, limit);
     for (const rows of portions(key, demand, read)) {
       for (const row of rows) {
         const head = parseKeyRow(row);
@@ -363,12 +366,14 @@ export class KeyStore {
   pastCount({ key, end }: KeyRange, at: number): number {
     if (end === undefined) return this.#pastRow(key, at) === undefined ? 0 : 1;
     const known =
-      end === null ? this.#unbounded.pastCount.get(key, at) : this.#bounded.pastCount.get(key, end, at);
+      end === null
+        ? this.#settled(this.#unbounded).pastCount.get(key, at)
+        : this.#settled(this.#bounded).pastCount.get(key, end, at);
     let count = known?.[0] as number;
     const read = (from: Uint8Array, limit: number) =>
       end === null
-        ? this.#unbounded.pastDeep.all(from, at, limit)
-        : this.#bounded.pastDeep.all(from, end, at, limit);
+        ? this.#settled(this.#unbounded).pastDeep.all(from, at, limit)
+        : this.#settled(this.#bounded).pastDeep.all(from, end, at, limit);
     for (const rows of portions(key, { rows: Number.POSITIVE_INFINITY }, read)) {
       for (const row of rows) if (this.#pastSeq(parseKeyRow(row), at) !== 0) count++;
     }

@@ -332,6 +332,7 @@ export class StateMachine {
    */
   verify(): void {
     this.#reading(() => {
+      this.#store.settle();
       verifyKeys(this.#db, this.#store, this.#state);
       verifyLeases(this.#db, this.#state);
     });
@@ -374,12 +375,13 @@ export class StateMachine {
 
   /** A read in the open transaction; it may have to write what waits, which a full disk refuses. */
   #guarded<T>(read: () => T): T {
+    const held = this.#before !== undefined;
     try {
       return read();
     } catch (error) {
       if (isDiskFull(error)) rollback(this.#db);
       this.#noticeLoss();
-      throw isDiskFull(error) ? new TransactionLost() : asDamage(error);
+      throw held && isDiskFull(error) ? new TransactionLost() : asDamage(error);
     }
   }
 
@@ -429,14 +431,14 @@ export class StateMachine {
 }
 
 /**
- * SQLite has rolled the open transaction back by itself, because a statement in it failed: the state is
+ * The open transaction was rolled back because a statement in it failed, by SQLite or here: the state is
  * that of the last commit, and the entries since then can be applied again.
  */
 export class TransactionLost extends Error {
   override readonly name = "TransactionLost";
 
   constructor() {
-    super("SQLite ended the open transaction because a statement failed");
+    super("the open transaction was undone because a statement in it failed");
   }
 }
 

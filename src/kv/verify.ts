@@ -46,7 +46,6 @@ class Verification {
   }
 
   run(): void {
-    this.#store.settle();
     this.#checkKeys();
     for (const head of this.#heads("tombstone", tombstoneColumns)) this.#checkHead(head);
     this.#checkRevisions();

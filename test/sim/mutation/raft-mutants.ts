@@ -54,7 +54,7 @@ export const raftMutants: readonly Mutant[] = [
     edits: [
       {
         file: `${raft}/conf.ts`,
-        find: 'return confChangePending(core, leadership) ? "conf-change-pending" : undefined;',
+        find: 'return leadership.pendingConfIndex > core.applied ? "conf-change-pending" : undefined;',
         replace: "return undefined;",
       },
     ],
