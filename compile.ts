@@ -98,10 +98,15 @@ function fileName(target: string): string {
 const withoutPushgateway: BunPlugin = {
   name: "without-pushgateway",
   setup(builder) {
-    builder.onLoad({ filter: /prom-client\/lib\/pushgateway\.js$/ }, () => ({
-      contents: "module.exports = undefined;",
-      loader: "js",
-    }));
+    let left = false;
+    builder.onLoad({ filter: /prom-client\/lib\/pushgateway\.js$/ }, () => {
+      left = true;
+      return { contents: "module.exports = undefined;", loader: "js" };
+    });
+    builder.onEnd(() => {
+      if (!left)
+        throw new Error("prom-client has its pushgateway elsewhere now: compile.ts must leave it out");
+    });
   },
 };
 

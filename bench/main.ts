@@ -46,7 +46,7 @@ function options() {
   const quick = values.quick;
   return {
     systems:
-      values.only === undefined ? (["coracle", "etcd", "prototype"] as const) : [values.only as SystemName],
+      values.only === undefined ? (["coracle", "etcd", "prototype"] as const) : [systemNamed(values.only)],
     workloads: workloadsOf(
       values.suite,
       values.operations,
@@ -60,6 +60,11 @@ function options() {
     value: "coracle carries 256 bytes here. ".repeat(8),
     out: values.out ?? (quick || values.only ? undefined : resolve(import.meta.dirname, "RESULTS.md")),
   };
+}
+
+function systemNamed(name: string): SystemName {
+  if (Object.hasOwn(starters, name)) return name as SystemName;
+  throw new Error(`there is no system ${name}: ${Object.keys(starters).join(", ")}`);
 }
 
 function workloadsOf(
@@ -112,6 +117,7 @@ async function main(): Promise<void> {
   }
   for (const system of systems.values()) await fill(system, chosen.keys, chosen.value);
   const used = new Set(chosen.workloads.flatMap((workload) => facesOf(workload, systems)));
+  // The prototype cannot read back what it was given.
   for (const face of used) if (face.system !== "prototype") await probe(systemOf(systems, face), face);
   await warmUp(systems, chosen, folder);
 

@@ -21,7 +21,7 @@ const shareOfPrototype = 0.8;
 
 /**
  * What an earlier prototype reached against etcd on another machine of two cores, as ratios. The cost of
- * a wake-up against that of a computation differs between machines, so the line above decides.
+ * a wake-up against that of a computation differs between machines, so the ratio to the prototype of the same run counts more.
  */
 const prototypeRatios = [
   { inFlight: 64, pair: pairs.grpc, ratio: 22_200 / 11_700 },

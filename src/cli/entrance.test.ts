@@ -22,8 +22,21 @@ test("a start that takes longer than a request waits is told", async () => {
 
 test("a member that stops while it starts lets nobody wait", async () => {
   const entrance = new Entrance(60_000);
-  const early = entrance.answer(get("/v1/kv/a"));
+  const early = [entrance.answer(get("/v1/kv/a")), entrance.answer(get("/v3/kv/range"))];
   entrance.giveUp();
+  for (const answer of await Promise.all(early)) {
+    assert.equal(answer.status, 503);
+    assert.match(await answer.text(), /shutting_down|stopped/);
+  }
+});
+
+test("what a client has given up is not done when the member serves", async () => {
+  const entrance = new Entrance(60_000);
+  const leaving = new AbortController();
+  const request = new Request("http://127.0.0.1:2379/v1/kv/a", { signal: leaving.signal });
+  const early = entrance.answer(request);
+  leaving.abort();
+  entrance.open(served);
   assert.equal((await early).status, 503);
 });
 

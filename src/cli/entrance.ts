@@ -1,8 +1,8 @@
 import { gatewayFailure } from "../api/gateway/errors.ts";
 import { isGatewayPath } from "../api/gateway/paths.ts";
-import { systemClock } from "../base/clock.ts";
+import { type Clock, systemClock, type Timer } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
-import { pause } from "../base/pause.ts";
+import { stoppingFailure } from "../runtime/http-errors.ts";
 
 type Answer = (request: Request) => Response | Promise<Response>;
 
@@ -10,40 +10,55 @@ type Answer = (request: Request) => Response | Promise<Response>;
 const answeredAtOnce: ReadonlySet<string> = new Set(["/livez", "/readyz", "/health", "/version", "/metrics"]);
 
 /**
- * Where HTTP requests come in. The port is bound before the member has its data and its cluster; what
- * comes before then waits a while, as requests do while nobody leads.
+ * Where HTTP requests come in. The port is bound before the member has its data and its cluster. Most
+ * starts are over in a moment, so what comes before then waits for it; when a start takes longer than
+ * `waitMs`, whoever waits is turned away, and whoever comes later at once.
  */
 export class Entrance {
-  readonly #waitMs: number;
-  /** Aborts when nobody needs to wait any more. */
-  readonly #settled = new AbortController();
+  /** Aborts when nobody waits any more. */
+  readonly #waitingOver = new AbortController();
+  readonly #timer: Timer;
   #serve: Answer = notYet;
 
-  constructor(waitMs: number) {
-    this.#waitMs = waitMs;
+  constructor(waitMs: number, clock: Clock = systemClock) {
+    this.#timer = clock.after(waitMs, () => this.#waitingOver.abort());
   }
 
   answer(request: Request): Response | Promise<Response> {
-    if (this.#settled.signal.aborted) return this.#serve(request);
-    return this.#whenOpen(request);
+    return this.#waitingOver.signal.aborted ? this.#serve(request) : this.#whenOpen(request);
   }
 
   async #whenOpen(request: Request): Promise<Response> {
-    const { pathname } = new URL(request.url);
-    if (!answeredAtOnce.has(pathname)) await pause(systemClock, this.#waitMs, this.#settled.signal);
-    return this.#serve(request);
+    const { signal } = this.#waitingOver;
+    if (!answeredAtOnce.has(new URL(request.url).pathname)) {
+      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+    }
+    // Nobody would read the answer, and nobody wants to have written any more.
+    return request.signal.aborted ? notYet(request) : this.#serve(request);
   }
 
   /** From now on `serve` answers, also those who wait. */
   open(serve: Answer): void {
     this.#serve = serve;
-    this.#settled.abort();
+    this.#endWaiting();
   }
 
   /** The member stops; who waits for its start is told so. */
   giveUp(): void {
-    this.#settled.abort();
+    if (this.#serve === notYet) this.#serve = stopping;
+    this.#endWaiting();
   }
+
+  #endWaiting(): void {
+    this.#timer.cancel();
+    this.#waitingOver.abort();
+  }
+}
+
+function stopping(request: Request): Response {
+  const path = new URL(request.url).pathname;
+  if (!isGatewayPath(path)) return stoppingFailure();
+  return gatewayFailure(new CoracleError("shutting_down", "This member is shutting down."), path);
 }
 
 /** While the member finds its cluster it is alive, and serves nothing. */

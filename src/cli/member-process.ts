@@ -75,6 +75,9 @@ export type EndReason =
   | { readonly kind: "removed" }
   | { readonly kind: "left" };
 
+/** For how long a request waits for a member that starts: as long as a usual start takes on a slow machine. */
+const startWaitMs = 1_000;
+
 /**
  * One member with its files, ports and timers: made here, and let go in the opposite order.
  * Ports are taken before anything is written, so that a start that cannot work changes nothing.
@@ -106,7 +109,7 @@ export class MemberProcess {
     this.#config = config;
     this.#onEnd = onEnd;
     this.#token = joinToken(config);
-    this.#entrance = new Entrance(config.leaderWaitMs);
+    this.#entrance = new Entrance(startWaitMs);
     this.#parts = new MemberParts(this.#registry, (error) => this.#onEnd({ kind: "failed", error }));
   }
 

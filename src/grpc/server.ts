@@ -1,9 +1,12 @@
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { getLogger } from "@logtape/logtape";
 import type { createEtcdServices } from "../etcd/services.ts";
 import type { EtcdServices } from "../etcd/types.ts";
 import { listenError } from "../runtime/http-errors.ts";
 import type { CallContext } from "./call-context.ts";
 import type { GrpcCalls } from "./calls.ts";
+
+const log = getLogger(["coracle", "grpc"]);
 
 export interface GrpcServerOptions {
   readonly host: string;
@@ -68,8 +71,15 @@ export class GrpcServer {
     // It may end while grpc-js is loaded.
     socket.on("error", () => socket.destroy());
     this.#calls ??= this.#load();
-    const calls = await this.#calls;
-    if (!socket.destroyed) calls.accept(socket);
+    try {
+      const calls = await this.#calls;
+      if (!socket.destroyed) calls.accept(socket);
+    } catch (error) {
+      // The next connection tries again.
+      this.#calls = undefined;
+      log.error("grpc-js could not be loaded: {error}", { error });
+      socket.destroy();
+    }
   }
 
   async #load(): Promise<GrpcCalls> {
@@ -92,6 +102,7 @@ export class GrpcServer {
   async stop(graceMs: number): Promise<void> {
     this.beginStop();
     this.#sockets.close();
-    await (await this.#calls)?.stop(graceMs);
+    const calls = await this.#calls?.catch(() => undefined);
+    await calls?.stop(graceMs);
   }
 }

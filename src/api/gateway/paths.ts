@@ -61,23 +61,28 @@ export const gatewayPaths: readonly (readonly [path: string, service: keyof Etcd
 
 /**
  * Serves etcd's JSON gateway: each path of it, by POST. `load` is asked for the handlers with the first
- * request: the schema of etcd's messages takes a fourth of a member's start, and many never need it.
+ * request: the schema of etcd's messages would take a fifth of a member's start, and many never need it.
  */
 export function mountGateway(
   serve: (method: string, path: string, handler: Handler) => void,
   load: () => Promise<ReadonlyMap<string, Handler>>,
 ): void {
-  let loading: Promise<void> | undefined;
-  let handlers: ReadonlyMap<string, Handler> = new Map();
+  let handlers: ReadonlyMap<string, Handler> | undefined;
+  let loading: Promise<ReadonlyMap<string, Handler>> | undefined;
+  const loaded = async (): Promise<ReadonlyMap<string, Handler>> => {
+    try {
+      loading ??= load();
+      handlers = await loading;
+      return handlers;
+    } catch (error) {
+      // The next request tries again.
+      loading = undefined;
+      throw error;
+    }
+  };
   for (const [path] of gatewayPaths) {
     const handler: Handler = async (c) => {
-      if (handlers.size === 0) {
-        loading ??= load().then((loaded) => {
-          handlers = loaded;
-        });
-        await loading;
-      }
-      return present(handlers.get(path), "the handler of a path")(c);
+      return present((handlers ?? (await loaded())).get(path), "the handler of a path")(c);
     };
     serve("POST", `/v3${path}`, handler);
     serve("POST", `/v3beta${path}`, handler);
