@@ -192,10 +192,17 @@ class Simulation implements World {
   mayLoseDisk(): boolean {
     const { members, membersBefore } = this.checks.committed;
     const leaving = [...this.#removalsAsked].filter((id) => members.has(id)).length;
-    // Who has not heard of the last change counts by the members before it.
-    const before = membersBefore.size === 0 ? members : membersBefore;
-    const voters = Math.min(votersOf(members).length, votersOf(before).length);
-    return this.#lost() === 0 && voters - leaving >= 3;
+    // Who has not heard of the last change counts by the members before it, the lost ones among them.
+    const majorityLeft = (voters: readonly MemberId[]): boolean => {
+      const sound = this.#healthy().filter(
+        ({ disk, damaged }) => !damaged && voters.includes(disk.identity?.memberId ?? 0),
+      );
+      return voters.length === 0 || (sound.length - leaving - 1) * 2 > voters.length;
+    };
+    const enough = votersOf(members).length - leaving >= 3;
+    return (
+      this.#lost() === 0 && enough && majorityLeft(votersOf(members)) && majorityLeft(votersOf(membersBefore))
+    );
   }
 
   burst(via: Host): void {
