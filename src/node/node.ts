@@ -185,6 +185,7 @@ export class Node implements TransportEvents {
       send: (to: MemberId, message: PeerMessage): boolean => transport.send(to, message),
       connected: (member: MemberId) => transport.connected(member),
       wake: (): void => this.#wake(),
+      committing: () => this.#driver.raft.commit < this.#driver.raft.lastIndex,
       blocked: () => this.#parts.blocked(this.#applier.trouble),
       requestTimeoutMs: options.requestTimeoutMs,
       leaderWaitMs: options.leaderWaitMs,

@@ -21,7 +21,7 @@ function setUp() {
   const clock = new FakeClock();
   const sent: PeerMessage[] = [];
   const proposed: RaftEvent[] = [];
-  const world = { leader: self, connected: true, refuse: false, nextIndex: 10, term: 3 };
+  const world = { leader: self, committing: false, connected: true, refuse: false, nextIndex: 10, term: 3 };
   const proposals = new Proposals({
     self,
     clock,
@@ -37,6 +37,7 @@ function setUp() {
       return world.connected;
     },
     wake: () => {},
+    committing: () => world.committing,
     observeBatch: () => {},
     blocked: () => undefined,
     requestTimeoutMs: 5000,
@@ -54,6 +55,50 @@ function results(count: number): CommandResult[] {
 }
 
 describe("proposals on the leader", () => {
+  test("while an entry is on its way the next ones gather, for a short time", () => {
+    const { clock, proposals, proposed, world, submit } = setUp();
+    submit("a");
+    proposals.flush();
+    world.committing = true;
+    submit("b");
+    proposals.flush();
+    clock.advance(2);
+    submit("c");
+    proposals.flush();
+    assert.equal(proposed.length, 1);
+    clock.advance(1);
+    proposals.flush();
+    assert.equal(proposed.length, 2);
+    assert.equal(proposals.proposedBatch(11, 3)?.commands.length, 2);
+    assert.equal(clock.planned, 0);
+  });
+
+  test("what gathered is proposed when the entry before it is committed", () => {
+    const { clock, proposals, proposed, world, submit } = setUp();
+    world.committing = true;
+    submit("a");
+    proposals.flush();
+    assert.equal(proposed.length, 0);
+    world.committing = false;
+    proposals.flush();
+    assert.equal(proposed.length, 1);
+    assert.equal(clock.planned, 0);
+    // The time begins anew.
+    world.committing = true;
+    clock.advance(10);
+    submit("b");
+    proposals.flush();
+    assert.equal(proposed.length, 1);
+  });
+
+  test("an entry that has all it may hold waits for nothing", () => {
+    const { proposals, proposed, world, submit } = setUp();
+    world.committing = true;
+    for (let count = 0; count < 512; count++) submit(`${count}`);
+    proposals.flush();
+    assert.equal(proposed.length, 1);
+  });
+
   test("all of a turn become one entry, and end with their own results", () => {
     const { proposals, proposed, ends, submit } = setUp();
     submit("a");
@@ -242,6 +287,7 @@ test("numbers of forwarded commands differ between two lives of a member", () =>
       step: () => ({ ok: false, reason: "not-leader" }),
       send: (_to, message) => sent.push(message) > 0,
       wake: () => {},
+      committing: () => false,
       observeBatch: () => {},
       blocked: () => undefined,
       requestTimeoutMs: 5000,

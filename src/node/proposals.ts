@@ -1,5 +1,5 @@
 import { assert, present } from "../base/assert.ts";
-import type { Clock } from "../base/clock.ts";
+import type { Clock, Timer } from "../base/clock.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { firstNumber, type Random } from "../base/prng.ts";
@@ -22,6 +22,8 @@ export interface ProposalContext {
   step(event: RaftEvent): StepResult;
   send(to: MemberId, message: PeerMessage): boolean;
   wake(): void;
+  /** Whether an entry of the leader's log is still on its way to a majority. */
+  committing(): boolean;
   /** A log entry with so many commands was proposed. */
   observeBatch(commands: number): void;
   /** What the leader must not take now. */
@@ -29,6 +31,14 @@ export interface ProposalContext {
   readonly requestTimeoutMs: number;
   readonly leaderWaitMs: number;
 }
+
+/**
+ * For how long proposals gather at most while an entry is on its way: longer than the way to a majority
+ * takes between near members with fast disks, and little beside that between others.
+ */
+const gatherMs = 3;
+/** So many make an entry whose own cost does not count any more. */
+const gatheredMax = 512;
 
 /** Proposals in one log entry of this leader. */
 interface Pending {
@@ -39,7 +49,8 @@ interface Pending {
 
 /**
  * Every proposal between its acceptance and its end, on the leader and on the member that a client
- * asked. All that arrive in one turn become one log entry, or one message to the leader.
+ * asked. All that arrive in one turn become one log entry, or one message to the leader; while an
+ * entry is on its way to a majority, the next ones gather for a short time.
  *
  * A proposal is in exactly one place: `#queued` (not sent anywhere: ends as not-proposed),
  * `#pending` (in this member's log: ends when its index is applied, whoever leads then) or
@@ -51,6 +62,9 @@ export class Proposals {
   readonly #pending = new Map<number, Pending>();
   readonly #forwarded = new Map<number, { readonly to: MemberId; readonly proposal: Proposal }>();
   #nextNumber: number;
+  /** Runs while proposals gather. */
+  #gathering: Timer | undefined;
+  #gatheredSinceMs = 0;
   #count = 0;
   #bytes = 0;
   #closed = false;
@@ -102,9 +116,29 @@ export class Proposals {
   flush(): void {
     if (this.#queued.length === 0) return;
     const leader = this.#context.leader();
-    if (leader === this.#context.self) this.#propose();
-    else if (leader === nobody) this.#endForwarded();
+    if (leader === this.#context.self) {
+      if (this.#gathers()) return;
+      this.#gathering?.cancel();
+      this.#gathering = undefined;
+      this.#propose();
+    } else if (leader === nobody) this.#endForwarded();
     else this.#forward(leader);
+  }
+
+  /**
+   * Whether what is queued should wait for more. An entry costs every member a write to disk, and several
+   * of them wake-ups and messages, however much is in it.
+   */
+  #gathers(): boolean {
+    const { clock, committing, wake } = this.#context;
+    if (this.#closed || !committing() || this.#queued.length >= gatheredMax) return false;
+    if (batchLength(this.#queued) < this.#queued.length) return false;
+    const nowMs = clock.nowMs();
+    if (this.#gathering === undefined) {
+      this.#gatheredSinceMs = nowMs;
+      this.#gathering = clock.after(gatherMs, wake);
+    }
+    return nowMs - this.#gatheredSinceMs < gatherMs;
   }
 
   #propose(): void {

@@ -3,6 +3,7 @@ import type { Membership } from "../../src/kv/types.ts";
 import { raftLimits } from "../../src/raft/options.ts";
 import type { MemberId } from "../../src/raft/types.ts";
 import { Checks } from "./checkers/checks.ts";
+import { votersOf } from "./checkers/committed-log.ts";
 import { checkHistory } from "./checkers/history-checks.ts";
 import { LocalReads } from "./checkers/local-reads.ts";
 import { checkStores } from "./checkers/stores.ts";
@@ -192,17 +193,13 @@ class Simulation implements World {
   mayLoseDisk(): boolean {
     const { members, membersBefore } = this.checks.committed;
     const leaving = [...this.#removalsAsked].filter((id) => members.has(id)).length;
-    // Who has not heard of the last change counts by the members before it, the lost ones among them.
-    const majorityLeft = (voters: readonly MemberId[]): boolean => {
-      const sound = this.#healthy().filter(
-        ({ disk, damaged }) => !damaged && voters.includes(disk.identity?.memberId ?? 0),
-      );
-      return voters.length === 0 || (sound.length - leaving - 1) * 2 > voters.length;
-    };
     const enough = votersOf(members).length - leaving >= 3;
-    return (
-      this.#lost() === 0 && enough && majorityLeft(votersOf(members)) && majorityLeft(votersOf(membersBefore))
-    );
+    // Who has not heard of the last change counts by the members before it, the lost ones among them.
+    const spare = [members, membersBefore].every((each) => {
+      const voters = votersOf(each);
+      return voters.length === 0 || (this.#sound(voters).length - leaving - 1) * 2 > voters.length;
+    });
+    return this.#lost() === 0 && enough && spare;
   }
 
   burst(via: Host): void {
@@ -385,11 +382,16 @@ class Simulation implements World {
     }
   }
 
+  /** The machines of those voters that take part, with all that they wrote. */
+  #sound(voters: readonly MemberId[]): Host[] {
+    return this.#healthy().filter((host) => {
+      return !host.damaged && voters.includes(host.disk.identity?.memberId ?? 0);
+    });
+  }
+
   /** Whether a majority of these voters is healthy when this machine is down. */
   #majorityWithout(down: Host, voters: readonly MemberId[]): boolean {
-    const healthy = this.#healthy().filter((host) => {
-      return host !== down && !host.damaged && voters.includes(host.disk.identity?.memberId ?? 0);
-    });
+    const healthy = this.#sound(voters).filter((host) => host !== down);
     return healthy.length * 2 > voters.length || voters.length === 0;
   }
 
@@ -481,10 +483,6 @@ class Simulation implements World {
       );
     }
   }
-}
-
-function votersOf(members: ReadonlyMap<MemberId, { readonly learner: boolean }>): MemberId[] {
-  return [...members].filter(([, { learner }]) => !learner).map(([id]) => id);
 }
 
 function throwViolation(): void {

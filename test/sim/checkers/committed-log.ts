@@ -168,12 +168,11 @@ export class CommittedLog {
 type Learning = ReadonlyMap<MemberId, { readonly learner: boolean }>;
 
 function sameVoters(a: Learning, b: Learning): boolean {
-  const votersOf = (members: Learning): string =>
-    [...members]
-      .flatMap(([id, { learner }]) => (learner ? [] : id))
-      .sort()
-      .join();
-  return votersOf(a) === votersOf(b);
+  return votersOf(a).sort().join() === votersOf(b).sort().join();
+}
+
+export function votersOf(members: Learning): MemberId[] {
+  return [...members].filter(([, { learner }]) => !learner).map(([id]) => id);
 }
 
 function digestOf({ content }: AppliedEntry): number {
