@@ -158,8 +158,11 @@ export const cluster: Readonly<Record<string, (ctl: Etcdctl) => Promise<void>>> 
   },
   "leader killed": async (ctl) => {
     const watch = ctl.background(["watch", "kl/", "--prefix"]);
-    await ctl.ok("put", "kl/a", "1");
-    await watch.shows("kl/a");
+    // It tells what comes after it is there, and does not say when that is.
+    await until("the watch is there", async () => {
+      await ctl.ok("put", "kl/a", "1");
+      return watch.output.includes("kl/a");
+    });
     await ctl.system.killLeader();
     // The first may end as timed out, which leaves open whether it happened: a put may be sent again.
     await until("a put without the leader", async () => (await ctl.run(["put", "kl/b", "2"])).code === 0);
