@@ -14,7 +14,7 @@ import { isGatewayPath, mountGateway, strayGatewayResponse } from "./gateway/pat
 import { crossSiteGuard, hostGuard } from "./guard.ts";
 import { rawPath } from "./key-target.ts";
 import { HttpMetrics } from "./metrics.ts";
-import { type ApiInfo, operatorRoutes } from "./operator-routes.ts";
+import { type ApiInfo, operatorPaths, operatorRoutes } from "./operator-routes.ts";
 import { mountV1 } from "./v1.ts";
 
 export interface AppOptions {
@@ -33,9 +33,6 @@ export interface AppOptions {
   readonly stopping?: AbortSignal;
   readonly clock?: Clock;
 }
-
-/** Load balancers and Prometheus ask by names that nobody has told the member. */
-const nameless: ReadonlySet<string> = new Set(["/livez", "/readyz", "/health", "/version", "/metrics"]);
 
 const methods = ["GET", "HEAD", "PUT", "POST", "DELETE"] as const;
 
@@ -64,7 +61,8 @@ export function createApp(options: AppOptions): Hono {
       const request = c.req.raw;
       let response: Response;
       try {
-        if (!nameless.has(path)) checkHost(request);
+        // Load balancers and Prometheus ask by names that nobody has told the member.
+        if (!operatorPaths.has(path)) checkHost(request);
         if (method === "POST") crossSiteGuard(request);
         response = await handler(c);
         const requestId = givenRequestId(request);

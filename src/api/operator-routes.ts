@@ -8,6 +8,15 @@ import { errorFaces, quoted } from "./errors.ts";
 import { documentForms, documentResponse, negotiate } from "./media.ts";
 import { parseQuery, queryOf } from "./query.ts";
 
+/** What tells how the member does: without secrets, and asked by machines at any time. */
+export const operatorPaths: ReadonlySet<string> = new Set([
+  "/livez",
+  "/readyz",
+  "/health",
+  "/version",
+  "/metrics",
+]);
+
 /** Which program answers, and since when. */
 export interface ApiInfo {
   readonly version: string;

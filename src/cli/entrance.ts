@@ -1,13 +1,11 @@
 import { gatewayFailure } from "../api/gateway/errors.ts";
 import { isGatewayPath } from "../api/gateway/paths.ts";
+import { operatorPaths } from "../api/operator-routes.ts";
 import { type Clock, systemClock, type Timer } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
 import { stoppingFailure } from "../runtime/http-errors.ts";
 
 type Answer = (request: Request) => Response | Promise<Response>;
-
-/** Who asks for these wants to know how it stands now. */
-const answeredAtOnce: ReadonlySet<string> = new Set(["/livez", "/readyz", "/health", "/version", "/metrics"]);
 
 /**
  * Where HTTP requests come in. The port is bound before the member has its data and its cluster. Most
@@ -30,7 +28,8 @@ export class Entrance {
 
   async #whenOpen(request: Request): Promise<Response> {
     const { signal } = this.#waitingOver;
-    if (!answeredAtOnce.has(new URL(request.url).pathname)) {
+    // Who asks for those wants to know how it stands now.
+    if (!operatorPaths.has(new URL(request.url).pathname)) {
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
     }
     // Nobody would read the answer, and nobody wants to have written any more.

@@ -67,23 +67,17 @@ export function mountGateway(
   serve: (method: string, path: string, handler: Handler) => void,
   load: () => Promise<ReadonlyMap<string, Handler>>,
 ): void {
-  let handlers: ReadonlyMap<string, Handler> | undefined;
-  let loading: Promise<ReadonlyMap<string, Handler>> | undefined;
-  const loaded = async (): Promise<ReadonlyMap<string, Handler>> => {
-    try {
-      loading ??= load();
-      handlers = await loading;
-      return handlers;
-    } catch (error) {
+  let handlers: Promise<ReadonlyMap<string, Handler>> | undefined;
+  const loaded = (): Promise<ReadonlyMap<string, Handler>> => {
+    handlers ??= load().catch((error: unknown) => {
       // The next request tries again.
-      loading = undefined;
+      handlers = undefined;
       throw error;
-    }
+    });
+    return handlers;
   };
   for (const [path] of gatewayPaths) {
-    const handler: Handler = async (c) => {
-      return present((handlers ?? (await loaded())).get(path), "the handler of a path")(c);
-    };
+    const handler: Handler = async (c) => present((await loaded()).get(path), "the handler of a path")(c);
     serve("POST", `/v3${path}`, handler);
     serve("POST", `/v3beta${path}`, handler);
   }
