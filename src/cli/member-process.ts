@@ -415,7 +415,7 @@ async function receiveSnapshot(
     abort: () => incoming.abort(),
     finish: async () => {
       await incoming.finish();
-      node.snapshotReceived(from, offer.senderTerm, offer.meta);
+      if (!node.snapshotReceived(from, offer.senderTerm, offer.meta)) await files.inbox.forget(offer.meta);
     },
   };
 }

@@ -155,6 +155,17 @@ export class Cluster {
     return v.parse(transferAnswerSchema, answer).leader;
   }
 
+  /** Before a stop: a cluster that has another voter shall not wait for an election. */
+  async handOver(): Promise<void> {
+    const { role, conf } = this.#context.raft();
+    if (role !== "leader" || conf.voters.length === 1) return;
+    try {
+      await this.transferLeadership(undefined);
+    } catch (error) {
+      log.info("Leadership was not handed over: {reason}", { reason: messageOf(error) });
+    }
+  }
+
   async leave(): Promise<void> {
     if (this.members().length === 1) {
       throw new CoracleError(

@@ -190,6 +190,18 @@ describe("a cluster of nodes", () => {
     await cluster.end(next.propose(put("k", "v")));
   });
 
+  test("who stops it a second time waits for the same end", async () => {
+    const cluster = new Cluster(3);
+    const leader = await cluster.leader();
+    for (const member of cluster.nodes.keys()) cluster.cut.add(member);
+    const write = leader.propose(put("k", "v")).catch(() => "answered");
+    let ended = 0;
+    const stops = [1000, 1000].map((graceMs) => leader.stop(graceMs).then(() => ended++));
+    for (let turns = 0; turns < 20; turns++) await Promise.resolve();
+    assert.equal(ended, 0, "a write is still under way");
+    await cluster.end(Promise.all([...stops, write]));
+  });
+
   test("answers no question of its own once it has stopped", async () => {
     const cluster = new Cluster(1);
     const leader = await cluster.leader();

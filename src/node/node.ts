@@ -65,7 +65,7 @@ export class Node implements TransportEvents {
   #installing: Promise<void> | undefined;
   #turnScheduled = false;
   #timers: Timer[] = [];
-  #stopping = false;
+  #stopping: Promise<void> | undefined;
   #stopped = false;
   #lastLeader: MemberId = nobody;
   readonly #farewell: Farewell;
@@ -146,7 +146,7 @@ export class Node implements TransportEvents {
       raft: () => this.#driver.raft.status(),
       figures: () => this.figures(),
       build: deps.build,
-      stopping: () => this.#stopping,
+      stopping: () => this.#stopping !== undefined,
       introduce: (member) => this.#peers.introduce(member),
       peerAddress: deps.peerAddress,
       handler: (name) => this.#parts.handler(name),
@@ -325,12 +325,12 @@ export class Node implements TransportEvents {
     this.#guard(() => this.#applier.commit());
   }
 
-  /** A snapshot arrived completely and was verified; Raft decides whether it is installed. */
-  snapshotReceived(from: MemberId, term: number, snapshot: SnapshotMeta): void {
+  /** A snapshot arrived completely and was verified. Returns whether Raft wants it installed. */
+  snapshotReceived(from: MemberId, term: number, snapshot: SnapshotMeta): boolean {
     const to = this.#deps.identity.memberId;
-    this.#guard(() =>
-      this.#driver.step({ type: "message", message: { type: "snapshot", from, to, term, snapshot } }),
-    );
+    const message = { type: "snapshot", from, to, term, snapshot } as const;
+    this.#guard(() => this.#driver.step({ type: "message", message }));
+    return !this.#stopped && this.#driver.raft.snapshotToInstall?.index === snapshot.index;
   }
 
   onMessage(from: MemberId, message: PeerMessage): void {
@@ -358,17 +358,15 @@ export class Node implements TransportEvents {
 
   /**
    * Hands leadership over, answers what is in flight, and lets go. The transport and the files are
-   * closed by their owner afterwards.
+   * closed by their owner afterwards. Whoever stops it again waits for the same end.
    */
-  async stop(graceMs: number): Promise<void> {
-    if (this.#stopping) return;
-    this.#stopping = true;
-    try {
-      const { role, conf } = this.#driver.raft.status();
-      if (role === "leader" && conf.voters.length > 1) await this.cluster.transferLeadership(undefined);
-    } catch (error) {
-      log.info("Leadership was not handed over: {reason}", { reason: messageOf(error) });
-    }
+  stop(graceMs: number): Promise<void> {
+    this.#stopping ??= this.#stop(graceMs);
+    return this.#stopping;
+  }
+
+  async #stop(graceMs: number): Promise<void> {
+    await this.cluster.handOver();
     await this.#proposals.drain(graceMs);
     this.#reads.close();
     this.#end();

@@ -73,6 +73,11 @@ export class RaftLog {
     return this.#snapshot;
   }
 
+  /** The snapshot to be installed that nobody was told of yet. */
+  get unwrittenSnapshot(): SnapshotMeta | undefined {
+    return this.#snapshotHanded ? undefined : this.#snapshot;
+  }
+
   /** Term and vote that survive a crash now. */
   get durable(): HardState {
     return this.#durable;
@@ -84,7 +89,7 @@ export class RaftLog {
   }
 
   get hasUnwritten(): boolean {
-    return this.#handed < this.lastIndex || (this.#snapshot !== undefined && !this.#snapshotHanded);
+    return this.#handed < this.lastIndex || this.unwrittenSnapshot !== undefined;
   }
 
   /** The term at an index, or `undefined` when that was cut or is not there. */
@@ -191,7 +196,7 @@ export class RaftLog {
   takeWrite(hardState: HardState | undefined, mustSync: boolean): RaftWrite {
     const entries =
       this.#handed < this.lastIndex ? this.#tail.slice(this.#handed + 1 - this.#tailStart) : noEntries;
-    const snapshot = this.#snapshotHanded ? undefined : this.#snapshot;
+    const snapshot = this.unwrittenSnapshot;
     this.#handed = this.lastIndex;
     this.#snapshotHanded = snapshot !== undefined || this.#snapshotHanded;
     const id = ++this.#lastWriteId;

@@ -19,6 +19,7 @@ import {
   type Ready,
   type RefusalReason,
   type Role,
+  type SnapshotMeta,
   type StepResult,
 } from "./types.ts";
 
@@ -60,6 +61,10 @@ export class Raft {
   }
   get lastIndex(): number {
     return this.#core.log.lastIndex;
+  }
+  /** The snapshot that the next `ready` says to install. */
+  get snapshotToInstall(): SnapshotMeta | undefined {
+    return this.#core.log.unwrittenSnapshot;
   }
 
   /**

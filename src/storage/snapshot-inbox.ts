@@ -53,7 +53,7 @@ export class SnapshotInbox {
   /**
    * Begins to receive, or to go on receiving, a snapshot.
    *
-   * @throws CoracleError `peer_refused` when another one is just arriving.
+   * @throws CoracleError `peer_refused` when another one is just arriving, or waits to be installed.
    */
   async begin(offer: OfferedSnapshot): Promise<IncomingSnapshot> {
     if (!/^[0-9a-f]{64}$/.test(offer.sha256)) {
@@ -87,6 +87,14 @@ export class SnapshotInbox {
     return received.path;
   }
 
+  /** Removes a received snapshot that Raft does not want. */
+  async forget(snapshot: SnapshotMeta): Promise<void> {
+    const received = this.#received;
+    if (received?.offer.meta.index !== snapshot.index) return;
+    this.#received = undefined;
+    await rm(received.path, { force: true });
+  }
+
   async close(): Promise<void> {
     await this.#ending;
     await this.#closeFile();
@@ -98,11 +106,14 @@ export class SnapshotInbox {
       const nothing = { write: refuse, finish: async () => {}, abort: () => {} };
       return { offset: offer.bytes, ...nothing };
     }
+    // Raft may name it at any moment: nothing takes its place until it is installed or not wanted.
+    if (this.#received !== undefined) {
+      throw new CoracleError("peer_refused", "A received snapshot waits to be installed; try again later.");
+    }
     const path = join(this.#dir, `incoming-${offer.sha256}.part`);
     for (const name of await readdir(this.#dir)) {
       const other = join(this.#dir, name);
-      const wanted = other === path || other === this.#received?.path || name.startsWith("outgoing-");
-      if (!wanted) await rm(other, { force: true });
+      if (other !== path && !name.startsWith("outgoing-")) await rm(other, { force: true });
     }
     const handle = await open(path, existsSync(path) ? "r+" : "w+", 0o600);
     this.#handle = handle;
@@ -168,11 +179,9 @@ export class SnapshotInbox {
       await rm(path, { force: true });
       throw error;
     }
-    const before = this.#received;
     const target = join(this.#dir, `received-${offer.sha256}.db`);
     await rename(path, target);
     await syncFolderSoon(this.#dir);
-    if (before !== undefined) await rm(before.path, { force: true });
     this.#received = { offer, path: target };
   }
 

@@ -194,6 +194,27 @@ describe("snapshots", () => {
     await stop(from);
   });
 
+  test("a received snapshot keeps its place until it is installed or not wanted", async () => {
+    const from = start();
+    put(from.state, 20, 100);
+    const first = await from.files.createSnapshot();
+    put(from.state, 20, 100);
+    const second = await from.files.createSnapshot();
+    const to = start();
+    await carry(first, to.files);
+    await assert.rejects(to.files.inbox.begin(second), code("peer_refused"));
+    // Another than the one that waits takes nothing away.
+    await to.files.inbox.forget(second.meta);
+    await to.files.inbox.forget(first.meta);
+    await assert.rejects(to.files.install(first.meta, to.state), code("storage_failed"));
+    assert.deepEqual(readdirSync(join(to.dir, "snapshots")), []);
+    await carry(second, to.files);
+    to.state = await to.files.install(second.meta, to.state);
+    assert.equal(to.state.appliedIndex, 3);
+    await stop(to);
+    await stop(from);
+  });
+
   test("checkpoints and copies made beside an install are of the state that they find after it", async () => {
     const from = start();
     for (let i = 0; i < 20; i++) put(from.state, 10, 100);

@@ -226,7 +226,7 @@ export class StateFiles {
    * constructor does the rest again when it finds the mark.
    */
   async install(snapshot: SnapshotMeta, old: StateMachine): Promise<StateMachine> {
-    // At once: the next snapshot that arrives removes what was received before.
+    // At once: the inbox is free for the next one from here on.
     renameSync(this.inbox.take(snapshot), this.#installPath);
     const work = this.#install(snapshot, old);
     // Calls that name state.db wait: one would let the worker open the old file and keep it.

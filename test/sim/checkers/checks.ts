@@ -59,6 +59,7 @@ export class Checks {
     const who = process.host.name;
     this.committed.stands(who, state);
     this.#observeCompaction(who, state);
+    process.noticeRemoval(state);
     const apply = state.apply.bind(state);
     state.apply = (entries, options) => {
       const last = entries[entries.length - 1];
@@ -69,7 +70,7 @@ export class Checks {
         const outcomes = apply(entries, options);
         this.committed.applied(who, term, entries, outcomes);
         this.committed.stands(who, state);
-        if (entries.some(({ content }) => content.type === "membership")) process.noticeRemoval();
+        if (entries.some(({ content }) => content.type === "membership")) process.noticeRemoval(state);
         return outcomes;
       } catch (error) {
         // Nobody learned the results, but what was handed over to be applied is committed.

@@ -73,12 +73,14 @@ export class Disk {
 
   /** The process was killed; the operating system goes on and keeps what it was given. */
   processKilled(): void {
+    this.received = undefined;
     this.#crashLog();
     this.state?.processEnded();
   }
 
   /** Power was lost: what was not fsynced may be gone, on the log as in the state. Gives lost state commits. */
   powerLost(): number {
+    this.received = undefined;
     this.#crashLog();
     const atRisk = this.state?.atRisk ?? 0;
     const lost = chance(this.#random, 0.3) ? atRisk : this.#random.below(atRisk + 1);

@@ -209,10 +209,10 @@ export class MemberProcess implements NetworkProcess {
     return this.#store.copy(path);
   }
 
-  snapshotReceived(from: MemberId, term: number, snapshot: SnapshotMeta): void {
+  snapshotReceived(from: MemberId, term: number, snapshot: SnapshotMeta): boolean {
     const { commit } = this.node.raftStatus();
     if (snapshot.index <= commit) this.host.world.coverage.add("snapshot: arrived behind the commit index");
-    this.node.snapshotReceived(from, term, snapshot);
+    return this.node.snapshotReceived(from, term, snapshot);
   }
 
   refusedAsRemoved(by: MemberId): void {
@@ -220,11 +220,10 @@ export class MemberProcess implements NetworkProcess {
     this.node.refusedAsRemoved(by);
   }
 
-  /** What it has applied may tell it that it is removed. */
-  noticeRemoval(): void {
-    if (!this.ready || this.#removedSinceMs !== undefined) return;
-    if (this.node.state.closed || !this.node.state.membership().removed.includes(this.memberId)) return;
-    this.#removedSinceMs = this.host.clock.nowMs();
+  /** A state that it opened, or went on to, may tell it that it is removed. */
+  noticeRemoval(state: StateMachine): void {
+    if (!state.membership().removed.includes(this.memberId)) return;
+    this.#removedSinceMs ??= this.host.clock.nowMs();
   }
 
   /** SIGSTOP. */

@@ -74,6 +74,8 @@ export class SimStateStore implements StateStore {
   async install(snapshot: SnapshotMeta, old: StateMachine): Promise<StateMachine> {
     const { disk } = this.#process;
     const received = disk.received;
+    // At once, as the product: the next one may arrive while this one is installed.
+    disk.received = undefined;
     if (received === undefined || received.index !== snapshot.index) {
       throw new Error(`the received snapshot is at ${received?.index}, not at ${snapshot.index}`);
     }
@@ -81,7 +83,6 @@ export class SimStateStore implements StateStore {
     await this.#process.pause(disk.fsyncMs());
     this.#file().discard();
     disk.state = new SqliteFile(received.image);
-    disk.received = undefined;
     // The rename is durable; a crash from here on finds the new state beside the old log.
     await this.#process.pause(disk.fsyncMs());
     if (disk.trouble.crashInInstall) {

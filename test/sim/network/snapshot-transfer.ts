@@ -96,6 +96,11 @@ export class SnapshotTransfer {
         return;
       }
     }
+    if (disk.received !== undefined) {
+      this.#network.coverage.add("snapshot: refused while one waits to be installed");
+      this.#fail("a received snapshot waits to be installed");
+      return;
+    }
     if (disk.partial?.sha256 !== sha256) disk.partial = { sha256, bytes: new Uint8Array(bytes), received: 0 };
     else if (disk.partial.received > 0) this.#network.coverage.add("snapshot: transfer resumed");
     this.#later(() => this.#chunk(receiver));
@@ -137,9 +142,8 @@ export class SnapshotTransfer {
       this.#fail("the file does not match its hash");
       return;
     }
-    disk.received = { index: file.meta.index, term: file.meta.term, image };
     if (this.#partitioned) this.#network.coverage.add("snapshot: arrived during a partition");
-    receiver.process.run(() => receiver.process.snapshotReceived(origin.from, origin.term, file.meta));
+    this.#announce(receiver, image);
     this.#announceAgain(receiver, image);
     this.#later(() => this.#verdict(receiver));
   }
@@ -148,14 +152,22 @@ export class SnapshotTransfer {
   #announceAgain(receiver: SimTransport, image: Uint8Array): void {
     const { conditions, scheduler, coverage } = this.#network;
     if (!conditions.snapshotComesTwice()) return;
-    const { file, origin } = this.#request;
-    const { index, term } = file.meta;
     scheduler.afterMs(conditions.latencyMs() * 40, () => {
       const { disk } = receiver.process;
       if (!receiver.open || disk.received !== undefined) return;
       coverage.add("snapshot: came a second time");
-      disk.received = { index, term, image };
-      receiver.process.run(() => receiver.process.snapshotReceived(origin.from, origin.term, file.meta));
+      this.#announce(receiver, image);
+    });
+  }
+
+  #announce(receiver: SimTransport, image: Uint8Array): void {
+    const { file, origin } = this.#request;
+    const { index, term } = file.meta;
+    const { disk } = receiver.process;
+    disk.received = { index, term, image };
+    receiver.process.run(() => {
+      const wanted = receiver.process.snapshotReceived(origin.from, origin.term, file.meta);
+      if (!wanted) disk.received = undefined;
     });
   }
 

@@ -19,7 +19,7 @@ export interface NetworkProcess extends Executor {
   readonly stoppedSinceUs: number | undefined;
   readonly disk: Disk;
   snapshotImage(path: string): Uint8Array | undefined;
-  snapshotReceived(from: MemberId, term: number, snapshot: SnapshotMeta): void;
+  snapshotReceived(from: MemberId, term: number, snapshot: SnapshotMeta): boolean;
   refusedAsRemoved(by: MemberId): void;
 }
 

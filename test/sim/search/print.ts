@@ -83,6 +83,7 @@ export const wanted = [
   "snapshot: came a second time",
   "snapshot: installed",
   "snapshot: installed over a log that reaches further",
+  "snapshot: refused while one waits to be installed",
   "snapshot: transfer interrupted",
   "snapshot: transfer resumed",
   "start: state ahead of the log",
