@@ -1,6 +1,7 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runToEnd } from "../test/e2e/process.ts";
+import { percentile } from "./statistics.ts";
 import type { LoadOptions, LoadResult, WireRequest } from "./types.ts";
 
 /** Runs the face's load tool once. */
@@ -69,8 +70,8 @@ function request()
 end
 function done(summary, latency)
   local e = summary.errors
-  io.write(string.format('\\nRESULT {"requests":%d,"microseconds":%d,"status":%d,"lost":%d,"p50":%d,"p99":%d,"p999":%d}\\n',
-    summary.requests, summary.duration, e.status, e.connect + e.read + e.write + e.timeout,
+  io.write(string.format('\\nRESULT {"requests":%d,"bytes":%d,"microseconds":%d,"status":%d,"lost":%d,"p50":%d,"p99":%d,"p999":%d}\\n',
+    summary.requests, summary.bytes, summary.duration, e.status, e.connect + e.read + e.write + e.timeout,
     latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
 end
 `;
@@ -97,15 +98,22 @@ async function runWrk(options: LoadOptions): Promise<LoadResult> {
     ],
     { timeoutMs: options.seconds * 1000 + 30_000 },
   );
+  if (code !== 0) throw new Error(`wrk failed: ${stdout}${stderr}`);
+  return parseWrk(stdout);
+}
+
+/** What the script printed at wrk's end. @throws Error when it did not. */
+export function parseWrk(stdout: string): LoadResult {
   const line = /^RESULT (.*)$/m.exec(stdout)?.[1];
-  if (code !== 0 || line === undefined) throw new Error(`wrk failed: ${stdout}${stderr}`);
+  if (line === undefined) throw new Error(`wrk printed no result: ${stdout}`);
   const result = JSON.parse(line) as Record<
-    "requests" | "microseconds" | "status" | "lost" | "p50" | "p99" | "p999",
+    "requests" | "bytes" | "microseconds" | "status" | "lost" | "p50" | "p99" | "p999",
     number
   >;
   return {
     answered: result.requests - result.status,
     failed: result.status + result.lost,
+    bodyBytes: result.bytes,
     seconds: result.microseconds / 1e6,
     p50Ms: result.p50 / 1000,
     p99Ms: result.p99 / 1000,
@@ -129,14 +137,21 @@ async function runH2load(options: LoadOptions): Promise<LoadResult> {
   for (const [name, value] of Object.entries(request.headers)) args.push("-H", `${name}: ${value}`);
   args.push(`--log-file=${logFile}`, `http://${options.target}${request.path}`);
   const { code, stdout, stderr } = await runToEnd(args, { timeoutMs: options.seconds * 1000 + 30_000 });
-  const counts = /(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout/.exec(stdout);
-  if (code !== 0 || counts === null) throw new Error(`h2load failed: ${stdout}${stderr}`);
-  const [done = 0, succeeded = 0, , errored = 0, timedOut = 0] = counts.slice(1).map(Number);
-  const latencies = readLatencies(logFile);
+  if (code !== 0) throw new Error(`h2load failed: ${stdout}${stderr}`);
+  return parseH2load(stdout, readFileSync(logFile, "utf8"), options.seconds);
+}
+
+/** What h2load printed, and its log of each request. @throws Error when it printed no counts. */
+export function parseH2load(stdout: string, log: string, seconds: number): LoadResult {
+  const counts = /(\d+) done, (\d+) succeeded, \d+ failed, (\d+) errored, (\d+) timeout/.exec(stdout);
+  if (counts === null) throw new Error(`h2load printed no counts: ${stdout}`);
+  const [done = 0, succeeded = 0, errored = 0, timedOut = 0] = counts.slice(1).map(Number);
+  const latencies = readLatencies(log);
   return {
     answered: succeeded,
     failed: done - succeeded + errored + timedOut,
-    seconds: options.seconds,
+    bodyBytes: Number(/^traffic:.*\((\d+)\) data$/m.exec(stdout)?.[1] ?? 0),
+    seconds,
     p50Ms: percentile(latencies, 0.5),
     p99Ms: percentile(latencies, 0.99),
     p999Ms: percentile(latencies, 0.999),
@@ -144,15 +159,11 @@ async function runH2load(options: LoadOptions): Promise<LoadResult> {
 }
 
 /** Microseconds of each answered request, ascending, as milliseconds. h2load's own summary has no percentiles. */
-function readLatencies(path: string): number[] {
+function readLatencies(log: string): number[] {
   const latencies: number[] = [];
-  for (const line of readFileSync(path, "utf8").split("\n")) {
+  for (const line of log.split("\n")) {
     const [, status = "-1", microseconds] = line.split("\t");
     if (microseconds !== undefined && status !== "-1") latencies.push(Number(microseconds) / 1000);
   }
   return latencies.sort((a, b) => a - b);
-}
-
-function percentile(ascending: readonly number[], share: number): number {
-  return ascending[Math.min(ascending.length - 1, Math.floor(ascending.length * share))] ?? Number.NaN;
 }

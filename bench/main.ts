@@ -1,41 +1,47 @@
+import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { temporaryFolder } from "../test/e2e/cluster.ts";
-import { faces } from "./faces.ts";
-import { runLoad } from "./load.ts";
-import { fill, type Measurement, measure, probe } from "./measure.ts";
-import { median, type Results, renderResults } from "./report.ts";
-import { measureStart, type Start } from "./startup.ts";
-import { startCoracle } from "./system-coracle.ts";
-import { startEtcd } from "./system-etcd.ts";
-import { startPrototype } from "./system-prototype.ts";
-import type { Face, System, SystemName } from "./types.ts";
-import { type SuiteName, suites, type Workload } from "./workloads.ts";
+import { atEnd } from "../test/e2e/process.ts";
+import { renderPart, renderReport } from "./markdown.ts";
+import type { Part, PartOptions } from "./part.ts";
+import { core } from "./parts/core.ts";
+import { start } from "./parts/start.ts";
+import { wide } from "./parts/wide.ts";
+import { loadResults, machineName, storeResult } from "./results.ts";
+
+/** All parts, in the order in which they run and are reported. */
+const parts: readonly Part[] = [core, wide, start];
 
 const usage = `npm run bench -- [options]
-  --quick              one short round, for a look; writes no results
-  --only SYSTEM        coracle, etcd or prototype alone; writes no results
-  --suite core|wide    core: PUT and GET (default); wide: everything that has a load tool
-  --in-flight 1,64     only these numbers of requests at once
-  --operations put,get only these operations
-  --repeats N          rounds, default 3
-  --seconds N          of each measurement, default 5
-  --keys N             in the store, default 10000
-  --out FILE           default bench/RESULTS.md`;
+  --parts a,b    only these parts, in the order below; default: all
+  --quick        one short round of each, for a look; writes no results
+  --repeats N    rounds, default 3
+  --seconds N    of each measurement, default 3
+  --report       measures nothing: writes the report and the charts from the kept results
 
-function options() {
+${parts.map(({ name, about }) => `  ${name.padEnd(16)} ${about}`).join("\n")}`;
+
+interface Options {
+  readonly chosen: readonly Part[];
+  readonly quick: boolean;
+  readonly repeats: number;
+  readonly seconds: number;
+  readonly report: boolean;
+  /** Runs the one chosen part in this very process. */
+  readonly here: boolean;
+}
+
+function options(): Options {
   const { values } = parseArgs({
     options: {
+      parts: { type: "string" },
       quick: { type: "boolean", default: false },
-      only: { type: "string" },
-      "in-flight": { type: "string" },
-      operations: { type: "string" },
-      suite: { type: "string", default: "core" },
       repeats: { type: "string" },
       seconds: { type: "string" },
-      keys: { type: "string", default: "10000" },
-      out: { type: "string" },
+      report: { type: "boolean", default: false },
+      here: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
   });
@@ -43,136 +49,89 @@ function options() {
     console.log(usage);
     process.exit(0);
   }
-  const quick = values.quick;
+  const names = values.parts?.split(",") ?? parts.map(({ name }) => name);
+  const unknown = names.filter((name) => !parts.some((part) => part.name === name));
+  if (unknown.length > 0)
+    throw new Error(`there is no part ${unknown.join(", ")}: ${parts.map(({ name }) => name).join(", ")}`);
+  const { quick, report, here } = values;
   return {
-    systems:
-      values.only === undefined ? (["coracle", "etcd", "prototype"] as const) : [systemNamed(values.only)],
-    workloads: workloadsOf(
-      values.suite,
-      values.operations,
-      values["in-flight"] ?? (quick ? "1,64" : undefined),
-    ),
-    repeats: Number(values.repeats ?? (quick ? 1 : 3)),
-    seconds: Number(values.seconds ?? (quick ? 2 : 5)),
-    firstWarmSeconds: quick ? 1 : 10,
-    warmSeconds: quick ? 1 : 2,
-    keys: Array.from({ length: Number(values.keys) }, (_, i) => `bench/${String(i).padStart(8, "0")}`),
-    value: "coracle carries 256 bytes here. ".repeat(8),
-    out: values.out ?? (quick || values.only ? undefined : resolve(import.meta.dirname, "RESULTS.md")),
+    chosen: parts.filter(({ name }) => names.includes(name)),
+    repeats: positive("repeats", values.repeats ?? (quick ? "1" : "3")),
+    seconds: positive("seconds", values.seconds ?? (quick ? "1" : "3")),
+    ...{ quick, report, here },
   };
 }
 
-function systemNamed(name: string): SystemName {
-  if (Object.hasOwn(starters, name)) return name as SystemName;
-  throw new Error(`there is no system ${name}: ${Object.keys(starters).join(", ")}`);
+function positive(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} ${text}: a whole number from 1`);
+  return value;
 }
 
-function workloadsOf(
-  suite: string,
-  operations: string | undefined,
-  inFlight: string | undefined,
-): Workload[] {
-  if (!Object.hasOwn(suites, suite))
-    throw new Error(`there is no suite ${suite}: ${Object.keys(suites).join(", ")}`);
-  const loads = inFlight?.split(",").map(Number);
-  return suites[suite as SuiteName]
-    .filter(({ operation }) => operations === undefined || operations.split(",").includes(operation))
-    .map((workload) => ({ ...workload, inFlight: loads ?? workload.inFlight }));
+/** Runs a part in this process, and keeps what it found. */
+async function runHere(part: Part, { quick, repeats, seconds }: Options): Promise<void> {
+  const folder = temporaryFolder(`bench-${part.name}`);
+  const log = (line: string): void => console.log(line);
+  const given: PartOptions = { quick, repeats, seconds, folder, log };
+  const result = await part.run(given);
+  if (result.part !== part.name) throw new Error(`part ${part.name} calls its result ${result.part}`);
+  console.log(`\n${renderPart({ ...result, machine: machineName() })}`);
+  if (!quick) storeResult(result);
 }
 
-/** Each face once, in the order of the pairs. */
-function facesOf(workload: Workload, systems: ReadonlyMap<SystemName, System>): Face[] {
-  const rows = new Set(workload.pairs.flatMap(({ ours, theirs }) => [ours, theirs]));
-  return [...rows].filter((face) => systems.has(face.system));
+/** Runs a part in a process of its own: when that ends, however, its members and files are gone. */
+function runApart(part: Part, { quick, repeats, seconds }: Options): Promise<boolean> {
+  const flags = [
+    ...["--here", "--parts", part.name, "--repeats", String(repeats), "--seconds", String(seconds)],
+    ...(quick ? ["--quick"] : []),
+  ];
+  const child = spawn(process.execPath, [resolve(import.meta.dirname, "main.ts"), ...flags], {
+    stdio: "inherit",
+  });
+  const forget = atEnd(() => child.kill("SIGTERM"));
+  return new Promise((done) => {
+    const end = (succeeded: boolean): void => {
+      forget();
+      done(succeeded);
+    };
+    child.once("error", () => end(false));
+    child.once("exit", (code) => end(code === 0));
+  });
 }
 
-const starters: Readonly<Record<SystemName, (folder: string) => Promise<System>>> = {
-  coracle: startCoracle,
-  etcd: (folder) => startEtcd(folder),
-  prototype: startPrototype,
-};
-
-/** Puts to each system, so that compilers at run time have done their work as in a server of some age. */
-async function warmUp(
-  systems: ReadonlyMap<SystemName, System>,
-  { firstWarmSeconds, keys, value }: ReturnType<typeof options>,
-  folder: string,
-): Promise<void> {
-  for (const face of [faces.coracleWrk, faces.gatewayWrk, faces.grpcH2load, faces.prototypeWrk]) {
-    const system = systems.get(face.system);
-    if (system === undefined) continue;
-    const target = (await system.leader())[face.protocol];
-    const load = { face, operation: "put", target, inFlight: 64, keys, value, folder } as const;
-    await runLoad({ ...load, seconds: firstWarmSeconds });
-  }
+/** The report and the chart page, from whatever results are kept. */
+async function report(): Promise<void> {
+  const results = loadResults(parts.map(({ name }) => name));
+  const text = renderReport(results);
+  const file = resolve(import.meta.dirname, "RESULTS.md");
+  writeFileSync(file, text);
+  console.log(`wrote bench/RESULTS.md from ${results.length} parts`);
 }
 
-async function main(): Promise<void> {
+async function main(): Promise<boolean> {
   const chosen = options();
-  const folder = temporaryFolder("bench");
-  const systems = new Map<SystemName, System>();
-  for (const name of chosen.systems) {
-    console.log(`starting three ${name} members`);
-    systems.set(name, await starters[name](join(folder, name)));
+  if (chosen.here) {
+    for (const part of chosen.chosen) await runHere(part, chosen);
+    return true;
   }
-  for (const system of systems.values()) await fill(system, chosen.keys, chosen.value);
-  const used = new Set(chosen.workloads.flatMap((workload) => facesOf(workload, systems)));
-  // The prototype cannot read back what it was given.
-  for (const face of used) if (face.system !== "prototype") await probe(systemOf(systems, face), face);
-  await warmUp(systems, chosen, folder);
-
-  const measurements: Measurement[] = [];
-  for (let repeat = 1; repeat <= chosen.repeats; repeat++) {
-    for (const workload of chosen.workloads) {
-      const { operation } = workload;
-      const rows = facesOf(workload, systems);
-      for (const inFlight of workload.inFlight) {
-        // Every other round in reverse, so that nobody always goes first.
-        for (const face of repeat % 2 === 1 ? rows : rows.toReversed()) {
-          const system = systemOf(systems, face);
-          const { warmSeconds, seconds, keys, value } = chosen;
-          const fixed = { system, warmSeconds, seconds, keys, value, folder };
-          const one = await measure({ ...fixed, face, operation, inFlight });
-          measurements.push(one);
-          console.log(lineOf(`${repeat}/${chosen.repeats}`, one));
-        }
+  const failed: string[] = [];
+  if (!chosen.report) {
+    for (const part of chosen.chosen) {
+      console.log(`\n=== ${part.name}: ${part.about}`);
+      if (!(await runApart(part, chosen))) {
+        console.log(`=== ${part.name} FAILED`);
+        failed.push(part.name);
       }
     }
   }
-  for (const system of systems.values()) await system.stop();
-
-  const startable = chosen.systems.filter((name) => name !== "prototype");
-  const starts: Start[] = [];
-  for (let round = 0; round < Math.max(3, chosen.repeats); round++) {
-    for (const name of startable) starts.push(await measureStart(name, folder, round));
-  }
-  for (const name of startable) {
-    const own = starts.filter((start) => start.system === name);
-    console.log(
-      `${name}: first answer after ${median(own.map((s) => s.firstAnswerMs)).toFixed(0)} ms, ` +
-        `idle ${median(own.map((s) => s.idle.residentMiB)).toFixed(0)} MiB resident`,
-    );
-  }
-  const versions = Object.fromEntries([...systems].map(([name, system]) => [name, system.version]));
-  const results: Results = { measurements, starts, versions, ...chosen };
-  const text = await renderResults(results);
-  console.log(`\n${text}`);
-  if (chosen.out !== undefined) writeFileSync(chosen.out, text);
-  process.exit(0);
+  if (!chosen.quick) await report();
+  if (failed.length > 0) console.log(`failed: ${failed.join(", ")}`);
+  return failed.length === 0;
 }
 
-function lineOf(round: string, { operation, inFlight, face, ...one }: Measurement): string {
-  return (
-    `${round} ${operation} ${String(inFlight).padStart(4)}  ${face.name.padEnd(15)} ${face.tool.padEnd(7)} ` +
-    `${one.perSecond.toFixed(0).padStart(7)}/s  p50 ${one.p50Ms.toFixed(2)} ms  p99 ${one.p99Ms.toFixed(2)} ms  ` +
-    `cpu ${one.cpuMicroseconds.toFixed(0)} us  rss ${one.memory.residentMiB.toFixed(0)} MiB`
-  );
+try {
+  process.exit((await main()) ? 0 : 1);
+} catch (error) {
+  console.error(error instanceof Error ? (error.stack ?? error.message) : error);
+  process.exit(1);
 }
-
-function systemOf(systems: ReadonlyMap<SystemName, System>, face: Face): System {
-  const system = systems.get(face.system);
-  if (system === undefined) throw new Error(`${face.system} is not running`);
-  return system;
-}
-
-await main();

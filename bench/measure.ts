@@ -1,7 +1,8 @@
+import { keyPrefix } from "./faces.ts";
 import { firstValue, grpcProbe } from "./grpc-probe.ts";
 import { runLoad } from "./load.ts";
 import { cpuSeconds, type Memory, memory, settle } from "./proc.ts";
-import type { Face, LoadResult, Operation, System } from "./types.ts";
+import type { Face, LoadResult, Operation, System, WireRequest } from "./types.ts";
 
 /** One cell of the table, once. */
 export interface Measurement extends LoadResult {
@@ -31,6 +32,16 @@ export interface MeasureOptions {
 const writes: ReadonlySet<Operation> = new Set(["put", "put-16k", "txn"]);
 
 /**
+ * What an answer that holds the values has at least. A failed gRPC call has status 200 and an empty
+ * body, so this is what tells it from a good one.
+ */
+const answerBytesMin: Readonly<Partial<Record<Operation, number>>> & { readonly range: number } = {
+  get: 256,
+  "get-serializable": 256,
+  range: 1000 * 256,
+};
+
+/**
  * Warms up, measures, and proves that what was answered was done: no request may have failed, the
  * leader stays the same, and the store's revision rose by the number of answered puts (a load tool
  * that stops leaves at most one put a connection that was applied and whose answer it did not wait for).
@@ -39,7 +50,7 @@ export async function measure(options: MeasureOptions): Promise<Measurement> {
   const { system, face, operation, inFlight } = options;
   const target = (await system.leader())[face.protocol];
   const load = { ...options, target };
-  await runLoad({ ...load, seconds: options.warmSeconds });
+  if (options.warmSeconds > 0) await runLoad({ ...load, seconds: options.warmSeconds });
   await settle(system.pids);
   const revisionBefore = await system.revision();
   const cpuBefore = cpuSeconds(system.pids);
@@ -55,6 +66,9 @@ export async function measure(options: MeasureOptions): Promise<Measurement> {
     throw new Error(`${what}: ${result.answered} requests answered, but the revision rose by ${applied}`);
   if (result.failed > 0) throw new Error(`${what}: ${result.failed} requests failed`);
   if (result.answered === 0) throw new Error(`${what}: nothing was answered`);
+  const bytes = result.bodyBytes / result.answered;
+  if (bytes < (answerBytesMin[operation] ?? 0))
+    throw new Error(`${what}: the answers had ${bytes.toFixed(0)} bytes on average: not what was to be read`);
   if ((await system.leader())[face.protocol] !== target)
     throw new Error(`${what}: the leader changed during the load; the machine is too busy for a measurement`);
   return {
@@ -81,37 +95,49 @@ export async function fill(system: System, keys: readonly string[], value: strin
     throw new Error(`${system.name}: ${keys.length} puts answered, but the revision rose by ${applied}`);
 }
 
-/** Shows by one decoded answer each that the face's put and get do what the load takes for granted. */
-export async function probe(system: System, face: Face): Promise<void> {
+/**
+ * Shows by decoded answers that the face's requests do what the load takes for granted: what was put
+ * is read, and each operation is answered with success and with as many bytes as it has to read.
+ */
+export async function probe(system: System, face: Face, operations: readonly Operation[]): Promise<void> {
   const target = (await system.leader())[face.protocol];
-  const key = "bench/probe";
+  const key = `${keyPrefix}probe`;
   const value = `probe of ${face.name} with ${face.tool}`;
-  const put = face.request("put", key, value);
-  const get = face.request("get", key, value);
-  let read: string | undefined;
-  if (face.protocol === "grpc") {
-    await grpcProbe(target, put);
-    read = firstValue(await grpcProbe(target, get));
-  } else {
-    await httpProbe(target, put);
-    const answer = await httpProbe(target, get);
-    read = answer.startsWith("{") ? gatewayValue(answer) : answer;
-  }
+  const send = async (operation: Exclude<Operation, "mix">): Promise<Uint8Array> => {
+    const request = face.request(operation, key, value);
+    return face.protocol === "grpc" ? grpcProbe(target, request) : httpProbe(target, request);
+  };
+  await send("put");
+  const answer = await send("get");
+  const read = face.protocol === "grpc" ? firstValue(answer) : httpValue(new TextDecoder().decode(answer));
   if (read !== value) throw new Error(`${face.name}: put ${value}, but read ${read}`);
+  for (const operation of operations) {
+    // Its two operations are the two of above.
+    if (operation === "mix") continue;
+    const { length } = await send(operation);
+    const least =
+      operation === "range" ? answerBytesMin.range : operation.startsWith("get") ? value.length : 0;
+    if (length < least) throw new Error(`${face.name}: ${operation} answered with ${length} bytes only`);
+  }
 }
 
-async function httpProbe(target: string, request: ReturnType<Face["request"]>): Promise<string> {
+async function httpProbe(target: string, request: WireRequest): Promise<Uint8Array> {
   const response = await fetch(`http://${target}${request.path}`, {
     method: request.method,
     headers: request.headers,
     ...(request.method === "GET" ? {} : { body: Buffer.from(request.body) }),
   });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${request.method} ${request.path}: ${response.status} ${text}`);
-  return text;
+  const body = new Uint8Array(await response.arrayBuffer());
+  if (!response.ok)
+    throw new Error(
+      `${request.method} ${request.path}: ${response.status} ${new TextDecoder().decode(body)}`,
+    );
+  return body;
 }
 
-function gatewayValue(answer: string): string | undefined {
+/** The gateway's answer is JSON, that of /v1 the value itself. */
+function httpValue(answer: string): string | undefined {
+  if (!answer.startsWith("{")) return answer;
   const document = JSON.parse(answer) as { kvs?: { value?: string }[] };
   return document.kvs?.[0]?.value === undefined ? undefined : atob(document.kvs[0].value);
 }

@@ -76,6 +76,8 @@ export interface LoadResult {
   readonly answered: number;
   /** Requests answered otherwise, or not at all. */
   readonly failed: number;
+  /** Of all answers together; wrk counts their headers in. */
+  readonly bodyBytes: number;
   readonly seconds: number;
   readonly p50Ms: number;
   readonly p99Ms: number;

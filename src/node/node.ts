@@ -1,6 +1,6 @@
 import { getLogger } from "@logtape/logtape";
 import type { Timer } from "../base/clock.ts";
-import { CoracleError, messageOf } from "../base/errors.ts";
+import { CoracleError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { ApplyOutcome, StateMachine } from "../kv/state-machine.ts";
 import type { Command, CommandResult, RangeOperation, RangeResult } from "../kv/types.ts";

@@ -135,7 +135,7 @@ export class SnapshotTransfer {
       this.#fail("the receiver is gone");
       return;
     }
-    const { file, origin } = this.#request;
+    const { file } = this.#request;
     const disk = receiver.process.disk;
     disk.partial = undefined;
     if (createHash("sha256").update(image).digest("hex") !== file.sha256) {
