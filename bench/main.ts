@@ -7,12 +7,14 @@ import { atEnd } from "../test/e2e/process.ts";
 import { renderPart, renderReport } from "./markdown.ts";
 import type { Part, PartOptions } from "./part.ts";
 import { core } from "./parts/core.ts";
+import { failover } from "./parts/failover.ts";
+import { rollingRestart } from "./parts/rolling-restart.ts";
 import { start } from "./parts/start.ts";
 import { wide } from "./parts/wide.ts";
 import { loadResults, machineName, storeResult } from "./results.ts";
 
 /** All parts, in the order in which they run and are reported. */
-const parts: readonly Part[] = [core, wide, start];
+const parts: readonly Part[] = [core, wide, start, failover, rollingRestart];
 
 const usage = `npm run bench -- [options]
   --parts a,b    only these parts, in the order below; default: all
