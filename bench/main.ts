@@ -1,20 +1,23 @@
 import { spawn } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { temporaryFolder } from "../test/e2e/cluster.ts";
 import { atEnd } from "../test/e2e/process.ts";
 import { renderPart, renderReport } from "./markdown.ts";
+import { readAssets, renderPage } from "./page.ts";
 import type { Part, PartOptions } from "./part.ts";
 import { core } from "./parts/core.ts";
 import { failover } from "./parts/failover.ts";
+import { leases } from "./parts/leases.ts";
 import { rollingRestart } from "./parts/rolling-restart.ts";
 import { start } from "./parts/start.ts";
+import { watch } from "./parts/watch.ts";
 import { wide } from "./parts/wide.ts";
 import { loadResults, machineName, storeResult } from "./results.ts";
 
 /** All parts, in the order in which they run and are reported. */
-const parts: readonly Part[] = [core, wide, start, failover, rollingRestart];
+const parts: readonly Part[] = [core, wide, start, failover, rollingRestart, watch, leases];
 
 const usage = `npm run bench -- [options]
   --parts a,b    only these parts, in the order below; default: all
@@ -102,12 +105,14 @@ function runApart(part: Part, { quick, repeats, seconds }: Options): Promise<boo
 }
 
 /** The report and the chart page, from whatever results are kept. */
-async function report(): Promise<void> {
+function report(): void {
   const results = loadResults(parts.map(({ name }) => name));
-  const text = renderReport(results);
-  const file = resolve(import.meta.dirname, "RESULTS.md");
-  writeFileSync(file, text);
-  console.log(`wrote bench/RESULTS.md from ${results.length} parts`);
+  if (results.length === 0) throw new Error("there are no results in bench/results to report");
+  const dist = resolve(import.meta.dirname, "../dist");
+  mkdirSync(dist, { recursive: true });
+  writeFileSync(resolve(import.meta.dirname, "RESULTS.md"), renderReport(results));
+  writeFileSync(resolve(dist, "bench.html"), renderPage(results, readAssets()));
+  console.log(`wrote bench/RESULTS.md and dist/bench.html from ${results.length} of ${parts.length} parts`);
 }
 
 async function main(): Promise<boolean> {
@@ -126,7 +131,7 @@ async function main(): Promise<boolean> {
       }
     }
   }
-  if (!chosen.quick) await report();
+  if (!chosen.quick) report();
   if (failed.length > 0) console.log(`failed: ${failed.join(", ")}`);
   return failed.length === 0;
 }
