@@ -27,7 +27,7 @@ function coracleRequest(operation: Single, key: string, value: string): WireRequ
       return get(`/v1/kv?prefix=${keyPrefix}&limit=1000`);
     case "txn": {
       const transaction = {
-        compare: [{ key, target: "version", result: "greater", value: 0 }],
+        compare: [{ key, result: "greater", version: 0 }],
         success: [{ type: "put", key, value_base64: btoa(value) }],
       };
       const headers = { "Content-Type": "application/json" };
