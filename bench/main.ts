@@ -9,6 +9,7 @@ import { readAssets, renderPage } from "./page.ts";
 import type { Part, PartOptions } from "./part.ts";
 import { core } from "./parts/core.ts";
 import { failover } from "./parts/failover.ts";
+import { largeStore, largeStore5m } from "./parts/large-store.ts";
 import { leases } from "./parts/leases.ts";
 import { rollingRestart } from "./parts/rolling-restart.ts";
 import { start } from "./parts/start.ts";
@@ -17,10 +18,24 @@ import { wide } from "./parts/wide.ts";
 import { loadResults, machineName, storeResult } from "./results.ts";
 
 /** All parts, in the order in which they run and are reported. */
-const parts: readonly Part[] = [core, wide, start, failover, rollingRestart, watch, leases];
+const parts: readonly Part[] = [
+  core,
+  wide,
+  start,
+  failover,
+  rollingRestart,
+  watch,
+  leases,
+  largeStore,
+  largeStore5m,
+];
+
+/** Takes too long to run unless asked for by name. */
+const onlyByName: ReadonlySet<Part> = new Set([largeStore5m]);
 
 const usage = `npm run bench -- [options]
   --parts a,b    only these parts, in the order below; default: all
+                 but ${[...onlyByName].map(({ name }) => name).join(", ")}
   --quick        one short round of each, for a look; writes no results
   --repeats N    rounds, default 3
   --seconds N    of each measurement, default 3
@@ -54,7 +69,8 @@ function options(): Options {
     console.log(usage);
     process.exit(0);
   }
-  const names = values.parts?.split(",") ?? parts.map(({ name }) => name);
+  const names =
+    values.parts?.split(",") ?? parts.filter((part) => !onlyByName.has(part)).map(({ name }) => name);
   const unknown = names.filter((name) => !parts.some((part) => part.name === name));
   if (unknown.length > 0)
     throw new Error(`there is no part ${unknown.join(", ")}: ${parts.map(({ name }) => name).join(", ")}`);

@@ -1,0 +1,86 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { runToEnd } from "../test/e2e/process.ts";
+import { benchValue, keyOf } from "./fill.ts";
+import { parseWrk } from "./load.ts";
+import type { Face, LoadResult } from "./types.ts";
+
+/**
+ * wrk with keys at random from as many as wanted. A list of all requests, as smaller loads have it, is
+ * too much for wrk's script at a million keys; here the script draws a number and puts its digits, as
+ * the face writes them, into the one request.
+ */
+
+export interface RangeLoadOptions {
+  readonly face: Face;
+  readonly operation: "put" | "get";
+  /** `host:port`. */
+  readonly target: string;
+  readonly inFlight: number;
+  readonly seconds: number;
+  /** Keys are drawn from the first so many of the fill. */
+  readonly keys: number;
+  /** Of the script. */
+  readonly folder: string;
+}
+
+const digits = 8;
+const decoder = new TextDecoder();
+
+/** How a face writes digits of a key: as they are, or in base64, three of which make four letters. */
+type Writing = (text: string) => string;
+
+function requestText({ face, operation, target }: RangeLoadOptions): string {
+  const { method, path, headers, body } = face.request(operation, keyOf(0), benchValue);
+  const lines = Object.entries({ Host: target, ...headers }).map(([name, value]) => `${name}: ${value}\r\n`);
+  const length = method === "GET" ? "" : `Content-Length: ${body.length}\r\n`;
+  return `${method} ${path} HTTP/1.1\r\n${lines.join("")}${length}\r\n${decoder.decode(body)}`;
+}
+
+/** The script. Exported for its test. */
+export function rangeScript(options: RangeLoadOptions): string {
+  const text = requestText(options);
+  const zeros = "0".repeat(digits);
+  const plain: Writing = (part) => part;
+  const writing = text.includes(zeros) ? plain : btoa;
+  const at = text.indexOf(writing(zeros));
+  if (at < 0) throw new Error(`no key in ${text}`);
+  const table = (count: number, width: number): string =>
+    Array.from({ length: count }, (_, n) => JSON.stringify(writing(String(n).padStart(width, "0")))).join(
+      ",",
+    );
+  return `local head, tail = ${JSON.stringify(text.slice(0, at))}, ${JSON.stringify(text.slice(at + writing(zeros).length))}
+local three = {${table(1000, 3)}}
+local two = {${table(100, 2)}}
+function init() math.randomseed(${Date.now() % 1_000_000}) end
+function request()
+  local n = math.random(0, ${options.keys - 1})
+  local high = math.floor(n / 100000)
+  local low = n % 100000
+  return head .. three[high + 1] .. three[math.floor(low / 100) + 1] .. two[low % 100 + 1] .. tail
+end
+function done(summary, latency)
+  local e = summary.errors
+  io.write(string.format('\\nRESULT {"requests":%d,"bytes":%d,"microseconds":%d,"status":%d,"lost":%d,"p50":%d,"p99":%d,"p999":%d}\\n',
+    summary.requests, summary.bytes, summary.duration, e.status, e.connect + e.read + e.write + e.timeout,
+    latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
+end
+`;
+}
+
+/** @throws Error when a request failed. */
+export async function runRangeLoad(options: RangeLoadOptions): Promise<LoadResult> {
+  const script = join(options.folder, "range.lua");
+  writeFileSync(script, rangeScript(options));
+  const command = ["wrk", "-t1", `-c${options.inFlight}`, `-d${options.seconds}s`, "--timeout", "10s"];
+  const { code, stdout, stderr } = await runToEnd([...command, "-s", script, `http://${options.target}/`], {
+    timeoutMs: options.seconds * 1000 + 30_000,
+  });
+  if (code !== 0) throw new Error(`wrk failed: ${stdout}${stderr}`);
+  const result = parseWrk(stdout);
+  if (result.failed > 0 || result.answered === 0)
+    throw new Error(
+      `${options.face.name} ${options.operation}: ${result.answered} answered, ${result.failed} failed`,
+    );
+  return result;
+}
