@@ -87,7 +87,7 @@ function verdictOf(target: Target): string {
 
 function renderPart(result: StoredResult): string {
   const { part, title, tables, charts } = result;
-  const facts = factsOf(result).map((fact) => `<li>${escapeHtml(fact)}</li>`);
+  const facts = factsOf(result).map((fact) => `<li>${withCode(escapeHtml(fact))}</li>`);
   const places = charts.map(
     (_, at) => `<div class="chart" data-part="${escapeHtml(part)}" data-at="${at}"></div>`,
   );
@@ -102,7 +102,7 @@ function renderPart(result: StoredResult): string {
 }
 
 function renderTable({ title, note, columns, rows }: Table): string {
-  const said = note === undefined ? "" : `<p class="note">${escapeHtml(note)}</p>`;
+  const said = note === undefined ? "" : `<p class="note">${withCode(escapeHtml(note))}</p>`;
   const cells = rows.map((row) => columns.map((_, at) => escapeHtml(wordOf(row[at] ?? null))));
   const right = columns.map((_, at) => isNumeric(rows.map((row) => row[at] ?? null)));
   return `<h3>${escapeHtml(title)}</h3>${said}${tableOf(columns.map(escapeHtml), cells, right)}`;
@@ -119,7 +119,12 @@ function tableOf(
   return `<table>${line("th", columns)}${rows.map((row) => line("td", row)).join("")}</table>`;
 }
 
-export function escapeHtml(text: string): string {
+/** What stands between backticks, as in the report. */
+function withCode(html: string): string {
+  return html.replace(/`([^`]+)`/g, "<code>$1</code>");
+}
+
+function escapeHtml(text: string): string {
   return text
     .replaceAll("&", "&amp;")
     .replaceAll("<", "&lt;")

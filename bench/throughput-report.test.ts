@@ -84,8 +84,8 @@ describe("throughput", () => {
       charts[0]?.lines.map(({ name, points }) => [name, points]),
       [
         ["coracle /v1", [[0, 6000]]],
-        ["etcd gRPC", [[0, 3000]]],
         ["etcd gateway", []],
+        ["etcd gRPC", [[0, 3000]]],
       ],
     );
   });

@@ -158,10 +158,12 @@ function chartsOf({ operation, title, runs }: Workload, rounds: readonly Round[]
     { y: "p99 ms", figure: "p99Ms" },
   ] as const;
   return tools.flatMap((tool) => {
-    const faces = [...new Set(cells.flatMap((cell) => cell.faces))].filter((face) => face.tool === tool);
+    const faces = [...new Set(cells.flatMap((cell) => cell.faces))]
+      .filter((face) => face.tool === tool)
+      .sort((a, b) => a.name.localeCompare(b.name));
     const groups = cells.filter((cell) => cell.faces.some((face) => face.tool === tool));
     return figures.map(({ y, figure }) => ({
-      title: `${title} (${tool})`,
+      title: `${title}, ${y} (${tool})`,
       ...{ x: "in flight", y },
       groups: groups.map(({ inFlight }) => String(inFlight)),
       lines: faces.map((face) => ({
