@@ -131,8 +131,7 @@ function report(): void {
   console.log(`wrote bench/RESULTS.md and dist/bench.html from ${results.length} of ${parts.length} parts`);
 }
 
-async function main(): Promise<boolean> {
-  const chosen = options();
+async function main(chosen: Options): Promise<boolean> {
   if (chosen.here) {
     for (const part of chosen.chosen) await runHere(part, chosen);
     return true;
@@ -141,10 +140,11 @@ async function main(): Promise<boolean> {
   if (!chosen.report) {
     for (const part of chosen.chosen) {
       console.log(`\n=== ${part.name}: ${part.about}`);
-      if (!(await runApart(part, chosen))) {
-        console.log(`=== ${part.name} FAILED`);
-        failed.push(part.name);
-      }
+      const startedAt = performance.now();
+      const succeeded = await runApart(part, chosen);
+      if (!succeeded) failed.push(part.name);
+      const minutes = (performance.now() - startedAt) / 60_000;
+      console.log(`=== ${part.name} ${succeeded ? "took" : "FAILED after"} ${minutes.toFixed(1)} minutes`);
     }
   }
   if (!chosen.quick) report();
@@ -152,8 +152,17 @@ async function main(): Promise<boolean> {
   return failed.length === 0;
 }
 
+function optionsOrUsage(): Options {
+  try {
+    return options();
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\n\n${usage}`);
+    process.exit(2);
+  }
+}
+
 try {
-  process.exit((await main()) ? 0 : 1);
+  process.exit((await main(optionsOrUsage())) ? 0 : 1);
 } catch (error) {
   console.error(error instanceof Error ? (error.stack ?? error.message) : error);
   process.exit(1);

@@ -5,7 +5,7 @@ import { askedText, factsOf, isNumeric, isReached, sumUp, withUnit, wordOf } fro
 /** The report as Markdown, from results alone: the same results give the same text. */
 
 export function renderReport(results: readonly StoredResult[]): string {
-  const sections = ["# coracle beside etcd", ...summaryOf(results), ...results.map(renderPart)];
+  const sections = ["# coracle beside etcd", ...summaryOf(results), ...results.map(renderSection)];
   return `${sections.join("\n\n")}\n`;
 }
 
@@ -45,18 +45,16 @@ function anchor(heading: string): string {
     .replaceAll(" ", "-");
 }
 
-/** A part's section: what was done, its targets, its tables. */
+/** A part alone, with its verdicts. */
 export function renderPart(result: StoredResult): string {
-  const { part, title, tables, targets } = result;
-  const blocks = [
-    `## ${part}: ${title}`,
-    factsOf(result)
-      .map((fact) => `- ${fact}`)
-      .join("\n"),
-    ...(targets.length === 0 ? [] : [targets.map(targetLine).join("\n")]),
-    ...tables.map(renderTable),
-  ];
-  return blocks.join("\n\n");
+  return [renderSection(result), result.targets.map(targetLine).join("\n")].join("\n\n");
+}
+
+/** Of the report, which begins with the verdicts of all parts. */
+function renderSection(result: StoredResult): string {
+  const { part, title, tables } = result;
+  const facts = factsOf(result).map((fact) => `- ${fact}`);
+  return [`## ${part}: ${title}`, facts.join("\n"), ...tables.map(renderTable)].join("\n\n");
 }
 
 function targetLine(target: Target): string {
