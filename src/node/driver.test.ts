@@ -31,6 +31,7 @@ function follower() {
     readsRefused: () => {},
     snapshotsWanted: () => {},
     install: () => Promise.reject(new Error("no snapshot was sent")),
+    after: () => ({ cancel: () => {} }),
     wake: () => {},
     fatal: (error) => {
       throw error;

@@ -1,9 +1,13 @@
 import { getLogger } from "@logtape/logtape";
+import type { Timer } from "../base/clock.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { Entry, Message, RaftEvent, Ready, SnapshotMeta, StepResult } from "../raft/types.ts";
 import type { LogStore } from "../storage/types.ts";
 
 const log = getLogger(["coracle", "node"]);
+
+/** How long a commit index waits for company; under load the next entry leaves sooner. */
+const newsDelayMs = 2;
 
 /** What the driver hands on. None of these may call back into `pump`. */
 export interface DriverHooks {
@@ -14,6 +18,7 @@ export interface DriverHooks {
   snapshotsWanted(members: readonly number[]): void;
   /** Puts a received snapshot in place of the state. The log is reset after it resolves. */
   install(snapshot: SnapshotMeta): Promise<void>;
+  after(delayMs: number, action: () => void): Timer;
   /** Something happened that `pump` should look at in this turn. */
   wake(): void;
   /** The member cannot go on. */
@@ -34,6 +39,7 @@ export class RaftDriver {
   #lastWriteId = 0;
   #storedWriteId = 0;
   #installing = false;
+  #announcing: Timer | undefined;
   #stopped = false;
 
   constructor(raft: Raft, logStore: LogStore, hooks: DriverHooks) {
@@ -54,8 +60,18 @@ export class RaftDriver {
     while (!this.#installing && !this.#stopped && this.raft.hasReady()) this.#carryOut(this.raft.ready());
   }
 
+  /** Has the commit index told to the others in a moment, should no entry take it along before. */
+  announceSoon(): void {
+    if (!this.raft.newsHeld || this.#announcing !== undefined) return;
+    this.#announcing = this.#hooks.after(newsDelayMs, () => {
+      this.#announcing = undefined;
+      if (!this.#stopped) this.step({ type: "announce" });
+    });
+  }
+
   stop(): void {
     this.#stopped = true;
+    this.#announcing?.cancel();
     this.#held = [];
   }
 

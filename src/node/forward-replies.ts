@@ -11,12 +11,13 @@ type Numbered = readonly [number, ForwardOutcome];
 /** Ends of commands that other members forwarded to this one; those of a turn go together, a member at a time. */
 export class ForwardReplies {
   readonly #send: (to: MemberId, message: PeerMessage) => boolean;
-  readonly #wake: () => void;
+  readonly #announce: () => void;
   readonly #waiting = new Map<MemberId, Numbered[]>();
 
-  constructor(send: (to: MemberId, message: PeerMessage) => boolean, wake: () => void) {
+  /** `announce` tells the others what is committed: who is answered shall find it at its own member. */
+  constructor(send: (to: MemberId, message: PeerMessage) => boolean, announce: () => void) {
     this.#send = send;
-    this.#wake = wake;
+    this.#announce = announce;
   }
 
   /** Submits forwarded commands; their ends, refusals among them, go back to the member they came from. */
@@ -43,7 +44,7 @@ export class ForwardReplies {
     const outcomes = this.#waiting.get(to);
     if (outcomes === undefined) this.#waiting.set(to, [[number, outcome]]);
     else outcomes.push([number, outcome]);
-    this.#wake();
+    this.#announce();
   }
 
   /**

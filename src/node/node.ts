@@ -86,12 +86,12 @@ export class Node implements TransportEvents {
       readsRefused: (contexts) => this.#reads.refused(contexts),
       snapshotsWanted: (members) => this.#snapshots.wanted(members),
       install: (snapshot) => {
-        const installing = this.#install(snapshot);
-        this.#installing = installing.finally(() => {
+        this.#installing = this.#install(snapshot).finally(() => {
           this.#installing = undefined;
         });
         return this.#installing;
       },
+      after: (delayMs, action) => clock.after(delayMs, () => this.#guard(action)),
       wake: () => this.#wake(),
       fatal: (error) => this.#fatal(error),
     });
@@ -116,7 +116,7 @@ export class Node implements TransportEvents {
       others: () => this.#peers.others.map(({ id }) => id),
       end: deps.onRemoved,
     });
-    this.#replies = new ForwardReplies(common.send, common.wake);
+    this.#replies = new ForwardReplies(common.send, () => this.#driver.step({ type: "announce" }));
     this.#snapshots = new SnapshotTransfers({
       self,
       store,
@@ -215,7 +215,7 @@ export class Node implements TransportEvents {
       conf: this.#state.confState(),
       log: logStore,
       random,
-      heartbeatTicks: 1,
+      holdNews: true,
       electionTicks: Math.max(2, Math.round(options.electionMs / options.heartbeatMs)),
     });
   }
@@ -340,6 +340,7 @@ export class Node implements TransportEvents {
   onConnected(member: MemberId): void {
     log.info("Connected to {member}.", { member: this.#peers.nameOf(member) });
     this.cluster.introduceTo(member);
+    this.#guard(() => this.#driver.step({ type: "connected", member }));
   }
 
   onDisconnected(member: MemberId): void {
@@ -389,6 +390,7 @@ export class Node implements TransportEvents {
     this.#proposals.flush();
     this.#reads.flush();
     this.#driver.pump();
+    this.#driver.announceSoon();
     this.#replies.flush();
   }
 

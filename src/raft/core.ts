@@ -43,6 +43,10 @@ export class Leadership {
   removed = false;
   /** Something may have to be sent to the peers: entries, or a new commit index. */
   sendPending = false;
+  /** A commit index waits for entries that take it along, or for the event `announce`. */
+  newsHeld = false;
+  /** What is held is sent now. */
+  newsDue = false;
   /** Own entries that are not committed, for the bound on their bytes. */
   readonly uncommitted: { readonly index: number; readonly bytes: number }[] = [];
   uncommittedBytes = 0;
@@ -68,6 +72,7 @@ export class Core {
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
   readonly disconnectedElectionTicks: number;
+  readonly holdNews: boolean;
   readonly log: RaftLog;
 
   role: Role = "follower";
@@ -128,6 +133,7 @@ export class Core {
     this.limits = { ...raftLimits, ...options.limits };
     this.electionTicks = options.electionTicks;
     this.heartbeatTicks = options.heartbeatTicks ?? 1;
+    this.holdNews = options.holdNews ?? false;
     this.disconnectedElectionTicks =
       options.disconnectedElectionTicks ?? Math.floor(options.electionTicks / 10) + 1;
     assert(this.heartbeatTicks < this.electionTicks, "heartbeats must be more frequent than elections");

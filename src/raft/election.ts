@@ -189,6 +189,17 @@ export function leaderDisconnected(core: Core): void {
   if (core.elapsedTicks >= core.timeoutTicks && campaignRefusal(core) === undefined) campaign(core, false);
 }
 
+/**
+ * While no leader is known, each voter that appears may complete a majority, as when a whole cluster
+ * starts: it is asked at once. A leader that is there makes itself heard, or keeps others from voting.
+ */
+export function voterConnected(core: Core, member: MemberId): void {
+  if (core.leader !== nobody || !core.isVoter(member)) return;
+  if (core.role !== "follower" && core.role !== "pre-candidate") return;
+  core.hastyTicks = core.electionTicks;
+  hurry(core, 0);
+}
+
 /** Random, so that the followers do not all start at once and split the vote. */
 function hurry(core: Core, ticksMin: number): void {
   const ticks = ticksMin + core.random.below(core.disconnectedElectionTicks + 1);

@@ -76,7 +76,7 @@ export class HarnessMember {
   }
 
   #start(): Raft {
-    const { electionTicks, disconnectedElectionTicks, limits } = this.#harness.options;
+    const { electionTicks, disconnectedElectionTicks, holdNews, limits } = this.#harness.options;
     return new Raft({
       id: this.id,
       hardState: this.diskState,
@@ -86,6 +86,7 @@ export class HarnessMember {
       random: this.#random,
       electionTicks: electionTicks ?? 10,
       ...(disconnectedElectionTicks !== undefined && { disconnectedElectionTicks }),
+      ...(holdNews !== undefined && { holdNews }),
       ...(limits && { limits }),
     });
   }

@@ -23,6 +23,7 @@ export interface HarnessOptions {
   readonly learners?: readonly MemberId[];
   readonly electionTicks?: number;
   readonly disconnectedElectionTicks?: number;
+  readonly holdNews?: boolean;
   readonly limits?: Partial<RaftLimits>;
   /** Writes become durable at once; by default they wait for `store`. */
   readonly storeAtOnce?: boolean;

@@ -52,5 +52,10 @@ export interface RaftOptions {
    * `electionTicks / 10 + 1` by default.
    */
   readonly disconnectedElectionTicks?: number;
+  /**
+   * Whether a new commit index waits for entries that take it along to the peers, until the event
+   * `announce`. False by default: it goes at once.
+   */
+  readonly holdNews?: boolean;
   readonly limits?: Partial<RaftLimits>;
 }

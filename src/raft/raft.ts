@@ -2,11 +2,25 @@ import { assert, unreachable } from "../base/assert.ts";
 import { applyConf, confChangeRefusal } from "./conf.ts";
 import { Core } from "./core.ts";
 import { handleMessage } from "./dispatch.ts";
-import { campaign, campaignRefusal, countOwnVote, leaderDisconnected, tickElection } from "./election.ts";
+import {
+  campaign,
+  campaignRefusal,
+  countOwnVote,
+  leaderDisconnected,
+  tickElection,
+  voterConnected,
+} from "./election.ts";
 import type { RaftOptions } from "./options.ts";
 import { askRead, expireReads } from "./read-index.ts";
 import { hasReady, makeReady } from "./ready.ts";
-import { commitByQuorum, isActive, peerUnreachable, snapshotSent, tickLeader } from "./replication.ts";
+import {
+  announce,
+  commitByQuorum,
+  isActive,
+  peerUnreachable,
+  snapshotSent,
+  tickLeader,
+} from "./replication.ts";
 import { giveUpTransfer, startTransfer } from "./transfer.ts";
 import {
   type EntryKind,
@@ -61,6 +75,10 @@ export class Raft {
   }
   get lastIndex(): number {
     return this.#core.log.lastIndex;
+  }
+  /** Whether a commit index waits for the event `announce`. */
+  get newsHeld(): boolean {
+    return this.#core.leadership?.newsHeld ?? false;
   }
   /** The snapshot that the next `ready` says to install. */
   get snapshotToInstall(): SnapshotMeta | undefined {
@@ -145,6 +163,12 @@ export class Raft {
         return this.#campaign();
       case "transfer":
         return core.leadership ? startTransfer(core, core.leadership, event.to) : "not-leader";
+      case "announce":
+        if (core.leadership) announce(core.leadership);
+        return undefined;
+      case "connected":
+        voterConnected(core, event.member);
+        return undefined;
       case "disconnected":
         this.#disconnected(event.member);
         return undefined;

@@ -12,7 +12,29 @@ const noEntries: readonly Entry[] = [];
 /** Sends to every peer all that its window allows. Called once a `Ready`, so that entries gather. */
 export function sendAppends(core: Core, leadership: Leadership): void {
   leadership.sendPending = false;
+  leadership.newsHeld = false;
   for (const progress of leadership.peers.values()) sendAllowed(core, progress);
+  leadership.newsDue = false;
+}
+
+/** Sends what was held of the commit index. */
+export function announce(leadership: Leadership): void {
+  if (!leadership.newsHeld) return;
+  leadership.newsDue = true;
+  leadership.sendPending = true;
+}
+
+/**
+ * A commit index that goes alone costs a message and an answer; the next entries, or the next
+ * heartbeat, bring it as well. What ends a membership change or a transfer is told at once.
+ */
+function holdsNews(core: Core, { state, sentCommit }: Progress): boolean {
+  const { leadership } = core;
+  if (!leadership || !core.holdNews || leadership.newsDue || state !== "replicate") return false;
+  if (leadership.transferee !== nobody || leadership.removed) return false;
+  if (leadership.pendingConfIndex > sentCommit) return false;
+  leadership.newsHeld = true;
+  return true;
 }
 
 function sendAllowed(core: Core, progress: Progress): void {
@@ -40,7 +62,9 @@ function sendAppend(core: Core, progress: Progress, probing: boolean): number {
         Math.min(core.log.lastIndex + 1, progress.next + core.limits.appendEntriesMax),
         core.limits.appendBytesMax,
       );
-  if (entries.length === 0 && !probing && progress.sentCommit >= core.announcedCommit) return 0;
+  if (entries.length === 0 && !probing) {
+    if (progress.sentCommit >= core.announcedCommit || holdsNews(core, progress)) return 0;
+  }
   core.send({
     type: "append",
     from: core.id,

@@ -161,6 +161,10 @@ export type RaftEvent =
   | { readonly type: "applied"; readonly index: number }
   /** The membership that holds from the applied entry (or installed snapshot) at `index` on. */
   | { readonly type: "conf-applied"; readonly index: number; readonly conf: ConfState }
+  /** Tell the peers the commit index that is held, see `RaftOptions.holdNews`. */
+  | { readonly type: "announce" }
+  /** A connection was made: the peer's process is there. */
+  | { readonly type: "connected"; readonly member: MemberId }
   /** A connection that was open closed: the peer's process is probably gone. */
   | { readonly type: "disconnected"; readonly member: MemberId }
   /** Messages to this member were dropped by the transport: stop optimistic pipelining. */

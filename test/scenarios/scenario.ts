@@ -46,6 +46,10 @@ export class Scenario {
       case "read":
         this.#cluster.read(Number(words[0]));
         return [];
+      case "announce":
+        this.#member(words[0]).step({ type: "announce" });
+        return [];
+      case "connected":
       case "disconnected":
       case "unreachable":
         this.#member(words[0]).step({ type: command, member: Number(words[1]) });
@@ -120,6 +124,7 @@ export class Scenario {
       learners,
       electionTicks: Number(options.get("election") ?? 10),
       seed: Number(options.get("seed") ?? 1),
+      holdNews: options.get("news") === "held",
       storeAtOnce: options.get("store") !== "manual",
       limits: options.has("window")
         ? { appendsInFlightMax: Number(options.get("window")), appendEntriesMax: 1 }
