@@ -82,19 +82,6 @@ export async function measure(options: MeasureOptions): Promise<Measurement> {
   };
 }
 
-/** Writes every key once, so that every read of the load finds one. */
-export async function fill(system: System, keys: readonly string[], value: string): Promise<void> {
-  const before = await system.revision();
-  let next = 0;
-  const work = async (): Promise<void> => {
-    while (next < keys.length) await system.put(keys[next++] ?? "", value);
-  };
-  await Promise.all(Array.from({ length: 32 }, work));
-  const applied = (await system.revision()) - before;
-  if (applied !== keys.length)
-    throw new Error(`${system.name}: ${keys.length} puts answered, but the revision rose by ${applied}`);
-}
-
 /**
  * Shows by decoded answers that the face's requests do what the load takes for granted: what was put
  * is read, and each operation is answered with success and with as many bytes as it has to read.

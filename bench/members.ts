@@ -5,8 +5,7 @@ import { freePorts } from "../test/e2e/ports.ts";
 import { ManagedProcess } from "../test/e2e/process.ts";
 import { until } from "../test/e2e/wait.ts";
 import { ask, serves, statusOf } from "./gateway.ts";
-import { coracleVersion } from "./system-coracle.ts";
-import { etcdBinary, etcdVersion } from "./system-etcd.ts";
+import { coracleVersion, etcdBinary, etcdVersion } from "./versions.ts";
 
 /**
  * Three members of either system with each of them in hand: for parts that end, restart, add and

@@ -4,8 +4,8 @@ import { freePorts } from "../test/e2e/ports.ts";
 import { ManagedProcess } from "../test/e2e/process.ts";
 import { pause } from "../test/e2e/wait.ts";
 import { type Memory, memory, settle } from "./proc.ts";
-import { etcdBinary } from "./system-etcd.ts";
 import type { SystemName } from "./types.ts";
+import { etcdBinary } from "./versions.ts";
 
 export interface Start {
   readonly system: SystemName;

@@ -1,12 +1,11 @@
 import { join } from "node:path";
 import { runToEnd } from "../test/e2e/process.ts";
 import type { Pair } from "./faces.ts";
+import { keyOf, benchValue as value } from "./fill.ts";
 import { runLoad } from "./load.ts";
-import { fill, type Measurement, measure, probe } from "./measure.ts";
+import { type Measurement, measure, probe } from "./measure.ts";
 import type { PartOptions } from "./part.ts";
-import { startCoracle } from "./system-coracle.ts";
-import { startEtcd } from "./system-etcd.ts";
-import { startPrototype } from "./system-prototype.ts";
+import { startSystem } from "./systems.ts";
 import type { Face, Operation, System, SystemName } from "./types.ts";
 
 /** An operation, at some loads, by some faces side by side: a table of the results. */
@@ -39,14 +38,7 @@ export interface Throughput extends ThroughputPlan {
 }
 
 const keyCount = 10_000;
-const value = "coracle carries 256 bytes here. ".repeat(8);
-const keys = Array.from({ length: keyCount }, (_, i) => `bench/${String(i).padStart(8, "0")}`);
-
-const starters: Readonly<Record<SystemName, (folder: string) => Promise<System>>> = {
-  coracle: startCoracle,
-  etcd: (folder) => startEtcd(folder),
-  prototype: startPrototype,
-};
+const keys = Array.from({ length: keyCount }, (_, index) => keyOf(index));
 
 /** Starts three members of each system, measures all workloads in rounds, and ends the members. */
 export async function measureThroughput(plan: ThroughputPlan, options: PartOptions): Promise<Throughput> {
@@ -56,9 +48,9 @@ export async function measureThroughput(plan: ThroughputPlan, options: PartOptio
   try {
     for (const name of plan.systems) {
       log(`starting three ${name} members`);
-      systems.set(name, await starters[name](join(folder, name)));
+      systems.set(name, await startSystem(name, join(folder, name)));
     }
-    for (const system of systems.values()) await fill(system, keys, value);
+    for (const system of systems.values()) await system.fill(keyCount);
     await probeAll(plan, systems);
     await warmUp(plan, systems, options);
     const rounds: Round[] = [];

@@ -41,19 +41,12 @@ export interface System {
   readonly name: SystemName;
   readonly version: string;
   readonly pids: readonly number[];
-  /** `host:port` of every member, for HTTP. */
-  readonly endpoints: readonly string[];
   /** `host:port` of the leader, by protocol. */
   leader(): Promise<Readonly<Record<Face["protocol"], string>>>;
   /** The store-wide revision: every applied put raises it by one. */
   revision(): Promise<number>;
-  put(key: string, value: string): Promise<void>;
-  /** Ends a member with SIGKILL. */
-  killLeader(): Promise<void>;
-  /** Starts members that do not run, and waits until all serve. */
-  restart(): Promise<void>;
-  /** Ends all members with SIGTERM; `restart` begins them again. */
-  stopAll(): Promise<void>;
+  /** Puts so many keys (fill.ts), so that every read of a load finds one. */
+  fill(count: number): Promise<void>;
   stop(): Promise<void>;
 }
 

@@ -2,8 +2,7 @@ import type { Part, Table, Target } from "../part.ts";
 import { today } from "../results.ts";
 import { measureStart, type Start } from "../startup.ts";
 import { median } from "../statistics.ts";
-import { coracleVersion } from "../system-coracle.ts";
-import { etcdVersion } from "../system-etcd.ts";
+import { coracleVersion, etcdVersion } from "../versions.ts";
 
 const systems = ["coracle", "etcd"] as const;
 const roundsMin = 5;
