@@ -97,7 +97,10 @@ async function runHere(part: Part, { quick, repeats, seconds }: Options): Promis
   const result = await part.run(given);
   if (result.part !== part.name) throw new Error(`part ${part.name} calls its result ${result.part}`);
   console.log(`\n${renderPart({ ...result, machine: machineName() })}`);
-  if (!quick) storeResult(result);
+  if (quick) return;
+  storeResult(result);
+  if (result.versions.coracle?.includes("-modified"))
+    log("coracle was compiled from files that no commit has: nobody can measure this again");
 }
 
 /** Runs a part in a process of its own: when that ends, however, its members and files are gone. */

@@ -13,15 +13,15 @@ function summaryOf(results: readonly StoredResult[]): string[] {
   if (results.length === 0) return ["No part has been measured: `npm run bench`."];
   const targets = results.flatMap(({ part, targets }) => targets.map((target) => ({ part, target })));
   const rows = targets.map(({ part, target }) => [
+    `[${part}](#${anchor(headingOf(part, results))})`,
     target.what,
     askedText(target),
     withUnit(target.measured, target.unit),
     isReached(target) ? "reached" : "**missed**",
-    `[${part}](#${anchor(headingOf(part, results))})`,
   ]);
   const table: Table = {
     title: "",
-    columns: ["what", "asked", "measured", "verdict", "part"],
+    columns: ["part", "what", "asked", "measured", "verdict"],
     rows,
   };
   return [

@@ -33,7 +33,7 @@ table { border-collapse: collapse; font-size: 13px; margin: 4px 0 12px; }
 td, th { border-bottom: 1px solid #dde3ec; padding: 3px 10px; text-align: left; vertical-align: top; }
 th { background: #f3f5f9; } td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 .reached { color: #17703a; } .missed { color: #b3261e; font-weight: 600; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(520px, 1fr)); gap: 12px 24px; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(520px, 1fr)); gap: 12px 24px; }
 .facts, .note { color: #56607a; font-size: 13px; } .u-legend { font-size: 12px; text-align: left; } .u-title { font-size: 14px; }
 details > summary { cursor: pointer; margin: 8px 0; }
 `;
@@ -70,13 +70,13 @@ function renderTargets(results: readonly StoredResult[]): string {
   const all = results.flatMap(({ part, targets }) => targets.map((target) => ({ part, target })));
   if (all.length === 0) return "";
   const rows = all.map(({ part, target }) => [
+    `<a href="#${escapeHtml(part)}">${escapeHtml(part)}</a>`,
     escapeHtml(target.what),
     askedText(target),
     withUnit(target.measured, target.unit),
     verdictOf(target),
-    `<a href="#${escapeHtml(part)}">${escapeHtml(part)}</a>`,
   ]);
-  const columns = ["what", "asked", "measured", "verdict", "part"];
+  const columns = ["part", "what", "asked", "measured", "verdict"];
   return `<h2>Targets</h2>\n<p>${sumUp(all.map(({ target }) => target))}</p>\n${tableOf(columns, rows)}`;
 }
 

@@ -35,7 +35,7 @@ export function wordOf(cell: string | number | null): string {
 /** Whether a column holds numbers, or texts that are numbers with a unit: then it stands to the right. */
 export function isNumeric(cells: readonly (string | number | null)[]): boolean {
   const filled = cells.filter((cell) => cell !== null);
-  return filled.length > 0 && filled.every((cell) => /^[-–\d.,]+ ?[%x]?$/.test(String(cell)));
+  return filled.length > 0 && filled.every((cell) => /^[-–\d.,]+ ?(%|x|ms|MiB)?$/.test(String(cell)));
 }
 
 export function sumUp(targets: readonly Target[]): string {
