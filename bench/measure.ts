@@ -39,6 +39,8 @@ const answerBytesMin: Readonly<Partial<Record<Operation, number>>> & { readonly 
   get: 256,
   "get-serializable": 256,
   range: 1000 * 256,
+  // Nine of ten are gets.
+  mix: 0.85 * 256,
 };
 
 /**
