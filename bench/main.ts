@@ -11,7 +11,10 @@ import { core } from "./parts/core.ts";
 import { failover } from "./parts/failover.ts";
 import { largeStore, largeStore5m } from "./parts/large-store.ts";
 import { leases } from "./parts/leases.ts";
+import { pauses } from "./parts/pauses.ts";
 import { rollingRestart } from "./parts/rolling-restart.ts";
+import { snapshotJoin } from "./parts/snapshot-join.ts";
+import { soak } from "./parts/soak.ts";
 import { start } from "./parts/start.ts";
 import { watch } from "./parts/watch.ts";
 import { wide } from "./parts/wide.ts";
@@ -28,6 +31,9 @@ const parts: readonly Part[] = [
   leases,
   largeStore,
   largeStore5m,
+  snapshotJoin,
+  pauses,
+  soak,
 ];
 
 /** Takes too long to run unless asked for by name. */

@@ -92,18 +92,24 @@ export interface Spread {
   readonly longestMs: number;
 }
 
+/** Times of `nowMs`. */
+export type Windows = readonly (readonly [fromMs: number, toMs: number])[];
+
 /** Of the jobs that began in any of the windows; of all without. */
-export function spreadOf(
-  samples: Samples,
-  windows?: readonly (readonly [fromMs: number, toMs: number])[],
-): Spread {
-  const chosen = samples.tookMs
-    .filter((_, at) => {
-      const began = samples.beganMs[at] ?? 0;
-      return windows === undefined || windows.some(([from, to]) => began >= from && began < to);
-    })
-    .sort();
-  const ascending = Array.from(chosen);
+export function spreadOf(samples: Samples, windows?: Windows): Spread {
+  return spreadOfAll([[samples, windows]]);
+}
+
+/** Of several measurements together. */
+export function spreadOfAll(all: readonly (readonly [Samples, Windows | undefined])[]): Spread {
+  const ascending = all
+    .flatMap(([{ beganMs, tookMs }, windows]) =>
+      Array.from(tookMs).filter((_, at) => {
+        const began = beganMs[at] ?? 0;
+        return windows === undefined || windows.some(([from, to]) => began >= from && began < to);
+      }),
+    )
+    .sort((a, b) => a - b);
   return {
     count: ascending.length,
     p50Ms: percentile(ascending, 0.5),

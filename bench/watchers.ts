@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import { pause } from "../test/e2e/wait.ts";
 
 /** Many watch streams of the same keys, each on a connection of its own, read in one thread. */
 
@@ -22,6 +23,8 @@ export interface WatchedView {
   readonly failure?: string;
 }
 
+const answerMsMax = 30_000;
+
 export class Watchers {
   readonly #worker: Worker;
   #failure: unknown;
@@ -33,11 +36,15 @@ export class Watchers {
     });
   }
 
-  /** @throws Error when a stream was refused or ended. */
+  /** @throws Error when a stream was refused or ended, or could not be opened in time. */
   async view(): Promise<WatchedView> {
     if (this.#failure !== undefined) throw this.#failure;
-    const view = await new Promise<WatchedView>((resolve) => {
-      this.#worker.once("message", resolve);
+    const view = await new Promise<WatchedView>((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error("the watchers do not answer")), answerMsMax);
+      this.#worker.once("message", (answer: WatchedView) => {
+        clearTimeout(timer);
+        resolve(answer);
+      });
       this.#worker.postMessage("view");
     });
     if (view.failure !== undefined) throw new Error(view.failure);
@@ -45,6 +52,6 @@ export class Watchers {
   }
 
   async stop(): Promise<void> {
-    await this.#worker.terminate();
+    await Promise.race([this.#worker.terminate(), pause(1_000)]);
   }
 }
