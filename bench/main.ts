@@ -109,24 +109,39 @@ async function runHere(part: Part, { quick, repeats, seconds }: Options): Promis
     log("coracle was compiled from files that no commit has: nobody can measure this again");
 }
 
-/** Runs a part in a process of its own: when that ends, however, its members and files are gone. */
-function runApart(part: Part, { quick, repeats, seconds }: Options): Promise<boolean> {
+/**
+ * Runs a part in a process of its own: when that ends, however, its members are gone. Resolves to
+ * `undefined`, or to how it failed.
+ */
+function runApart(part: Part, { quick, repeats, seconds }: Options): Promise<string | undefined> {
   const flags = [
     ...["--here", "--parts", part.name, "--repeats", String(repeats), "--seconds", String(seconds)],
     ...(quick ? ["--quick"] : []),
   ];
   const child = spawn(process.execPath, [resolve(import.meta.dirname, "main.ts"), ...flags], {
     stdio: "inherit",
+    // It leads a group of processes, which can be ended as one when it could not end its members itself.
+    detached: true,
   });
   const forget = atEnd(() => child.kill("SIGTERM"));
   return new Promise((done) => {
-    const end = (succeeded: boolean): void => {
+    const end = (failure: string | undefined): void => {
       forget();
-      done(succeeded);
+      endGroup(child.pid);
+      done(failure);
     };
-    child.once("error", () => end(false));
-    child.once("exit", (code) => end(code === 0));
+    child.once("error", (error) => end(error.message));
+    child.once("exit", (code, signal) => end(code === 0 ? undefined : (signal ?? `exit code ${code}`)));
   });
+}
+
+function endGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // Nobody was left.
+  }
 }
 
 /** The report and the chart page, from whatever results are kept. */
@@ -150,10 +165,12 @@ async function main(chosen: Options): Promise<boolean> {
     for (const part of chosen.chosen) {
       console.log(`\n=== ${part.name}: ${part.about}`);
       const startedAt = performance.now();
-      const succeeded = await runApart(part, chosen);
-      if (!succeeded) failed.push(part.name);
+      const failure = await runApart(part, chosen);
+      if (failure !== undefined) failed.push(part.name);
       const minutes = (performance.now() - startedAt) / 60_000;
-      console.log(`=== ${part.name} ${succeeded ? "took" : "FAILED after"} ${minutes.toFixed(1)} minutes`);
+      console.log(
+        `=== ${part.name} ${failure === undefined ? "took" : `FAILED (${failure}) after`} ${minutes.toFixed(1)} minutes`,
+      );
     }
   }
   if (!chosen.quick) report();
