@@ -1,3 +1,4 @@
+import { pause } from "../test/e2e/wait.ts";
 import { keyPrefix } from "./faces.ts";
 import { ask } from "./gateway.ts";
 import type { BenchCluster } from "./members.ts";
@@ -11,6 +12,7 @@ export function keyOf(index: number): string {
 }
 
 const putsATransaction = 100;
+const attemptsMax = 5;
 
 /** Puts the keys of these numbers, a hundred a transaction, by the JSON gateway, which both systems have. */
 export async function fillKeys(
@@ -29,8 +31,21 @@ export async function fillKeys(
       const success = Array.from({ length: next - first }, (_, index) => ({
         request_put: { key: btoa(keyOf(first + index)), value: encoded },
       }));
-      await ask(endpoint, "/v3/kv/txn", { success }, 30_000);
+      await untilDone(() => ask(endpoint, "/v3/kv/txn", { success }, 30_000));
     }
   };
   await Promise.all(Array.from({ length: 8 }, work));
+}
+
+/** A put may be made again: where one fails the fill goes on, as long as it does not always fail. */
+async function untilDone(put: () => Promise<unknown>): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await put();
+      return;
+    } catch (error) {
+      if (attempt === attemptsMax) throw error;
+      await pause(1_000);
+    }
+  }
 }

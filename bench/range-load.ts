@@ -76,7 +76,7 @@ export async function runRangeLoad(options: RangeLoadOptions): Promise<LoadResul
   const { code, stdout, stderr } = await runToEnd([...command, "-s", script, `http://${options.target}/`], {
     timeoutMs: options.seconds * 1000 + 30_000,
   });
-  if (code !== 0) throw new Error(`wrk failed: ${stdout}${stderr}`);
+  if (code !== 0) throw new Error(`wrk ended with ${code}: ${stdout}${stderr}`);
   const result = parseWrk(stdout);
   if (result.failed > 0 || result.answered === 0)
     throw new Error(
