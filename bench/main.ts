@@ -190,6 +190,7 @@ function optionsOrUsage(): Options {
 try {
   process.exit((await main(optionsOrUsage())) ? 0 : 1);
 } catch (error) {
-  console.error(error instanceof Error ? (error.stack ?? error.message) : error);
+  // An error of the runtime itself, as of a fetch that took too long, may have no stack.
+  console.error(error instanceof Error ? error.stack || String(error) : error);
   process.exit(1);
 }
