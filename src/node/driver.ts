@@ -65,7 +65,7 @@ export class RaftDriver {
     if (!this.raft.newsHeld || this.#announcing !== undefined) return;
     this.#announcing = this.#hooks.after(newsDelayMs, () => {
       this.#announcing = undefined;
-      if (!this.#stopped) this.step({ type: "announce" });
+      if (this.raft.newsHeld) this.step({ type: "announce" });
     });
   }
 

@@ -11,13 +11,12 @@ type Numbered = readonly [number, ForwardOutcome];
 /** Ends of commands that other members forwarded to this one; those of a turn go together, a member at a time. */
 export class ForwardReplies {
   readonly #send: (to: MemberId, message: PeerMessage) => boolean;
-  readonly #announce: () => void;
+  readonly #wake: () => void;
   readonly #waiting = new Map<MemberId, Numbered[]>();
 
-  /** `announce` tells the others what is committed: who is answered shall find it at its own member. */
-  constructor(send: (to: MemberId, message: PeerMessage) => boolean, announce: () => void) {
+  constructor(send: (to: MemberId, message: PeerMessage) => boolean, wake: () => void) {
     this.#send = send;
-    this.#announce = announce;
+    this.#wake = wake;
   }
 
   /** Submits forwarded commands; their ends, refusals among them, go back to the member they came from. */
@@ -44,7 +43,11 @@ export class ForwardReplies {
     const outcomes = this.#waiting.get(to);
     if (outcomes === undefined) this.#waiting.set(to, [[number, outcome]]);
     else outcomes.push([number, outcome]);
-    this.#announce();
+    this.#wake();
+  }
+
+  get waiting(): boolean {
+    return this.#waiting.size > 0;
   }
 
   /**

@@ -29,6 +29,7 @@ import { type NodeAccess, Parts } from "./part.ts";
 import { PeerSet } from "./peer-set.ts";
 import { Proposals } from "./proposals.ts";
 import { Reads } from "./reads.ts";
+import { isCredible } from "./sender-check.ts";
 import { SnapshotTransfers } from "./snapshots.ts";
 import type { StateStore } from "./state-store.ts";
 import { resultOf } from "./waiter.ts";
@@ -116,7 +117,7 @@ export class Node implements TransportEvents {
       others: () => this.#peers.others.map(({ id }) => id),
       end: deps.onRemoved,
     });
-    this.#replies = new ForwardReplies(common.send, () => this.#driver.step({ type: "announce" }));
+    this.#replies = new ForwardReplies(common.send, common.wake);
     this.#snapshots = new SnapshotTransfers({
       self,
       store,
@@ -338,6 +339,7 @@ export class Node implements TransportEvents {
   }
 
   onConnected(member: MemberId): void {
+    if (this.#stopped) return;
     log.info("Connected to {member}.", { member: this.#peers.nameOf(member) });
     this.cluster.introduceTo(member);
     this.#guard(() => this.#driver.step({ type: "connected", member }));
@@ -359,7 +361,7 @@ export class Node implements TransportEvents {
 
   /**
    * Hands leadership over, answers what is in flight, and lets go. The transport and the files are
-   * closed by their owner afterwards. Whoever stops it again waits for the same end.
+   * closed by their owner afterwards. Whoever stops it again waits for the same end, with the first grace.
    */
   stop(graceMs: number): Promise<void> {
     this.#stopping ??= this.#stop(graceMs);
@@ -389,6 +391,8 @@ export class Node implements TransportEvents {
     this.#parts.leading(isLeader && this.#state.appliedTerm === term ? term : undefined);
     this.#proposals.flush();
     this.#reads.flush();
+    // Who is answered shall find at its own member what it wrote.
+    if (this.#replies.waiting) this.#driver.step({ type: "announce" });
     this.#driver.pump();
     this.#driver.announceSoon();
     this.#replies.flush();
@@ -418,13 +422,7 @@ export class Node implements TransportEvents {
         this.cluster.onMessage(from, message);
         return;
       default:
-        if (message.from !== from || message.to !== this.#deps.identity.memberId) {
-          log.warn("Dropped a message that names member {named} but came from {from}.", {
-            named: message.from,
-            from,
-          });
-          return;
-        }
+        if (!isCredible(message, from, this.#deps.identity.memberId)) return;
         this.#driver.step({ type: "message", message });
     }
   }

@@ -104,7 +104,7 @@ export class Core {
   elapsedTicks = 0;
   /** Randomized: an election begins when `elapsedTicks` reaches it (thesis §3.4). */
   timeoutTicks = 0;
-  /** Ticks left in which pre-votes are repeated quickly, because the leader's connection closed. */
+  /** Ticks left in which pre-votes are repeated quickly, because a connection closed or was made. */
   hastyTicks = 0;
   /** Answers of the running election or pre-election. */
   readonly votes = new Map<MemberId, boolean>();

@@ -114,7 +114,7 @@ export function handleVoteRequest(core: Core, request: VoteRequest): void {
 }
 
 /**
- * Two members saw the leader's connection close in the same moment: one of them gives way, so that
+ * Two members hurry in the same moment: one of them gives way, so that
  * they do not split the votes of the term to come. The one with the longer log, or else the smaller
  * id, goes on.
  */
@@ -191,11 +191,15 @@ export function leaderDisconnected(core: Core): void {
 
 /**
  * While no leader is known, each voter that appears may complete a majority, as when a whole cluster
- * starts: it is asked at once. A leader that is there makes itself heard, or keeps others from voting.
+ * starts: it is asked within a few ticks. A leader that is there makes itself heard, or keeps others
+ * from voting.
  */
 export function voterConnected(core: Core, member: MemberId): void {
   if (core.leader !== nobody || !core.isVoter(member)) return;
   if (core.role !== "follower" && core.role !== "pre-candidate") return;
+  // Whom it has just voted for would lose its term to the next election.
+  const { term, votedFor } = core.log.durable;
+  if (term !== core.term || votedFor !== core.votedFor) return;
   core.hastyTicks = core.electionTicks;
   hurry(core, 0);
 }

@@ -48,7 +48,8 @@ export interface RaftOptions {
   /** Ticks between heartbeats; 1 by default. */
   readonly heartbeatTicks?: number;
   /**
-   * After the leader's connection closed, a follower asks for pre-votes within 0 to this many ticks.
+   * After the leader's connection closed, or one was made while nobody leads, a voter asks for pre-votes
+   * within 0 to this many ticks.
    * `electionTicks / 10 + 1` by default.
    */
   readonly disconnectedElectionTicks?: number;

@@ -28,6 +28,7 @@ class History {
       seed,
       voters: Array.from({ length: count }, (_, at) => at + 1),
       electionTicks: this.#pick([4, 10]),
+      holdNews: this.#chance(0.8),
       limits: this.#chance(0.5)
         ? {
             appendsInFlightMax: 2,
@@ -97,6 +98,8 @@ class History {
     const member = this.#pick(up);
     const target = this.#chance(0.8) ? (this.harness.leader ?? member) : member;
     const draw = this.random.float();
+    if (this.#chance(0.1)) member.step({ type: "connected", member: this.#pick(up).id });
+    if (this.#chance(0.1)) target.step({ type: "announce" });
     if (draw < 0.5) {
       if (this.harness.propose(target.id, `${++this.#proposals}`).ok) this.#count("proposed");
     } else if (draw < 0.8) {
@@ -147,6 +150,8 @@ class History {
       this.#count("cut");
     } else if (draw < 0.85) {
       if (member.up) member.step({ type: "unreachable", member: other.id });
+    } else if (draw < 0.88) {
+      if (member.up) member.step({ type: "connected", member: other.id });
     } else if (draw < 0.92) {
       if (member.up) member.step({ type: "disconnected", member: other.id });
     } else if (member.up) {

@@ -26,9 +26,10 @@ export function announce(leadership: Leadership): void {
 
 /**
  * A commit index that goes alone costs a message and an answer; the next entries, or the next
- * heartbeat, bring it as well. What ends a membership change or a transfer is told at once.
+ * heartbeat, bring it as well. Told at once is the end of a membership change, and everything during a
+ * transfer, by a removed leader, and to a peer that is probed.
  */
-function holdsNews(core: Core, { state, sentCommit }: Progress): boolean {
+function holdBack(core: Core, { state, sentCommit }: Progress): boolean {
   const { leadership } = core;
   if (!leadership || !core.holdNews || leadership.newsDue || state !== "replicate") return false;
   if (leadership.transferee !== nobody || leadership.removed) return false;
@@ -63,7 +64,7 @@ function sendAppend(core: Core, progress: Progress, probing: boolean): number {
         core.limits.appendBytesMax,
       );
   if (entries.length === 0 && !probing) {
-    if (progress.sentCommit >= core.announcedCommit || holdsNews(core, progress)) return 0;
+    if (progress.sentCommit >= core.announcedCommit || holdBack(core, progress)) return 0;
   }
   core.send({
     type: "append",

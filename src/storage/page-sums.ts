@@ -10,12 +10,12 @@ import {
 } from "node:fs";
 import { crc32 } from "../base/crc32.ts";
 import { pageBytes } from "./state-sql.ts";
-import { walPages } from "./wal-check.ts";
+import { walPages, walSalts } from "./wal-check.ts";
 
 /*
  * state.sums holds a checksum of every page of state.db. Rows carry checksums of their own, but a bit
  * that flips in a page on the way to a row makes SQLite look elsewhere and find nothing, which no row
- * can tell. state.db changes only in checkpoints, all of which go through `checkpointWithSums`; so
+ * can tell. state.db changes only in checkpoints, all of which go through `PageSums`; so
  * between them every page must be as it was.
  *
  * Nothing depends on it: whoever finds a difference reads everything before he calls it damage.
@@ -128,44 +128,75 @@ function allSums(databasePath: string): Uint32Array<ArrayBuffer> {
   return Uint32Array.from(sums);
 }
 
-/** The frames of a write-ahead log whose pages the file of sums tells already. */
-export interface SummedFrames {
-  readonly salts: string;
-  readonly frames: number;
-}
-
 /**
- * Runs a checkpoint of `databasePath`, which gives how many frames it has moved in all, and afterwards
- * has the file of sums say what the pages are. Only those are read that changed since `summed`, which
- * the call before gave, or that the write-ahead log held; all of them when it began anew meanwhile.
+ * Keeps the file of sums in step with the checkpoints of a state.db. All of them go through `checkpoint`,
+ * in one thread; `write` is due after each, or after several that follow one another. From the first
+ * until then the file says nothing.
  */
-export function checkpointWithSums(
-  databasePath: string,
-  sumsPath: string,
-  summed: SummedFrames | undefined,
-  checkpoint: () => number,
-): SummedFrames | undefined {
-  const known = readSums(sumsPath);
-  const before = walPages(`${databasePath}-wal`);
-  beginSums(sumsPath);
-  let moved = 0;
-  try {
-    moved = checkpoint();
-  } finally {
-    const after = walPages(`${databasePath}-wal`);
+export class PageSums {
+  readonly #databasePath: string;
+  readonly #path: string;
+  #underWay = false;
+  /** What the file said before; `undefined` when all pages are to be read anew. */
+  #known: Uint32Array | undefined;
+  readonly #changed = new Set<number>();
+  /** The write-ahead log, and how many of its frames no checkpoint has to move any more. */
+  #moved: { readonly salts: string; readonly frames: number } | undefined;
+
+  constructor(databasePath: string, path: string) {
+    this.#databasePath = databasePath;
+    this.#path = path;
+  }
+
+  get #walPath(): string {
+    return `${this.#databasePath}-wal`;
+  }
+
+  /** @param run makes the checkpoint and gives how many frames of the write-ahead log are moved in all. */
+  checkpoint(run: () => number): void {
+    if (!this.#underWay) {
+      this.#known = readSums(this.#path);
+      beginSums(this.#path);
+      this.#underWay = true;
+    }
+    const salts = walSalts(this.#walPath);
+    let moved = 0;
     try {
-      const same = known !== undefined && before?.salts === after?.salts;
-      const from = summed !== undefined && summed.salts === after?.salts ? summed.frames : 0;
-      const changed = new Set(after?.pages.slice(from));
-      writeSums(sumsPath, same ? refreshed(databasePath, known, changed) : allSums(databasePath));
-      summed = after && { salts: after.salts, frames: Math.max(0, moved) };
-    } catch {
-      // A full disk, perhaps: no sums are better than wrong ones.
-      forgetSums(sumsPath);
-      summed = undefined;
+      moved = run();
+    } finally {
+      this.#note(salts, moved);
     }
   }
-  return summed;
+
+  /** Only the pages of frames that no earlier checkpoint moved may have changed. */
+  #note(salts: string | undefined, moved: number): void {
+    const from = this.#moved !== undefined && this.#moved.salts === salts ? this.#moved.frames : 0;
+    const wal = walPages(this.#walPath, from);
+    // It began anew meanwhile: nobody knows what was moved before.
+    if (wal?.salts !== salts) this.#known = undefined;
+    for (const page of wal?.pages ?? []) this.#changed.add(page);
+    this.#moved = wal && { salts: wal.salts, frames: Math.max(0, moved) };
+  }
+
+  /** Has the file say what the pages are now. */
+  write(): void {
+    if (!this.#underWay) return;
+    try {
+      const known = this.#known;
+      const sums =
+        known === undefined
+          ? allSums(this.#databasePath)
+          : refreshed(this.#databasePath, known, this.#changed);
+      writeSums(this.#path, sums);
+    } catch {
+      // A full disk, perhaps: no sums are better than wrong ones.
+      forgetSums(this.#path);
+      this.#moved = undefined;
+    }
+    this.#underWay = false;
+    this.#known = undefined;
+    this.#changed.clear();
+  }
 }
 
 /** For a state.db that is about to be replaced. */

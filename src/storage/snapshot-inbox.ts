@@ -103,8 +103,11 @@ export class SnapshotInbox {
   async #begin(offer: OfferedSnapshot): Promise<IncomingSnapshot> {
     if (this.#received?.offer.sha256 === offer.sha256) {
       this.#busy = false;
-      const nothing = { write: refuse, finish: async () => {}, abort: () => {} };
-      return { offset: offer.bytes, ...nothing };
+      // Taken or forgotten meanwhile, it must be sent again.
+      const finish = async (): Promise<void> => {
+        if (this.#received?.offer.sha256 !== offer.sha256) await refuse();
+      };
+      return { offset: offer.bytes, write: refuse, finish, abort: () => {} };
     }
     // Raft may name it at any moment: nothing takes its place until it is installed or not wanted.
     if (this.#received !== undefined) {
@@ -196,6 +199,6 @@ function plain({ index, term, conf }: SnapshotMeta): unknown {
   return [index, term, conf.voters, conf.learners];
 }
 
-async function refuse(): Promise<void> {
-  throw new CoracleError("peer_refused", "More arrived than was offered.");
+async function refuse(): Promise<never> {
+  throw new CoracleError("peer_refused", "Other than what was offered arrived; send the snapshot again.");
 }

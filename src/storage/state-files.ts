@@ -100,6 +100,7 @@ export class StateFiles {
       walBytesMax: options.walBytesMax ?? walBytesMaxDefault,
       database: () => this.#database,
       checkpoint: () => this.#checkpointInTurn(),
+      finish: () => this.#writeSums(),
       whilePaused: options.whilePaused ?? ((work) => work()),
     });
     this.#timer = setInterval(() => this.#wal.check(), options.walCheckMs ?? walCheckMsDefault);
@@ -201,7 +202,9 @@ export class StateFiles {
    * @returns the index up to which it is: the log may be cut there.
    */
   async checkpoint(): Promise<number> {
-    return (await this.#checkpointInTurn()).applied;
+    const { applied } = await this.#checkpointInTurn();
+    await this.#writeSums();
+    return applied;
   }
 
   /** Writes a consistent copy of the state as it is now, while it goes on changing. */
@@ -263,6 +266,10 @@ export class StateFiles {
     const markPath = join(this.#dir, fileNames.stateMark);
     const sumsPath = this.#sumsPath;
     return this.#calls.call({ type: "checkpoint", path: this.#statePath, markPath, sumsPath });
+  }
+
+  async #writeSums(): Promise<void> {
+    await this.#calls.call({ type: "sums" });
   }
 
   /** Bytes of the state on disk, what is not yet checkpointed included. */

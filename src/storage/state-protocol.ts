@@ -2,13 +2,18 @@ import type { SnapshotMeta } from "../raft/types.ts";
 
 /** What the main thread asks of the state worker; each is answered by one `StateReply` of its id. */
 export type StateRequest =
-  /** Make what is applied durable and move the write-ahead log into the database. */
+  /**
+   * Make what is applied durable and move the write-ahead log into the database. The sums of its pages
+   * are due from then on.
+   */
   | {
       readonly type: "checkpoint";
       readonly path: string;
       readonly markPath: string;
       readonly sumsPath: string;
     }
+  /** Write the sums that are due. */
+  | { readonly type: "sums" }
   /** Write a consistent copy. */
   | { readonly type: "copy"; readonly path: string; readonly target: string }
   /** See a received copy on disk and look at what it is. */
@@ -33,6 +38,7 @@ export interface CopyResult {
 /** The answer to each type of request. */
 export interface StateResults {
   readonly checkpoint: CheckpointResult;
+  readonly sums: null;
   readonly copy: CopyResult;
   readonly inspect: CopyResult;
   readonly close: null;

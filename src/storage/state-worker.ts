@@ -6,7 +6,7 @@ import type { SqliteDatabase } from "../base/sqlite.ts";
 import { postToOwner, serveWorker } from "../runtime/serve-worker.ts";
 import { openSqlite } from "../runtime/sqlite.ts";
 import { syncFile } from "./files.ts";
-import { checkpointWithSums, type SummedFrames } from "./page-sums.ts";
+import { PageSums } from "./page-sums.ts";
 import { walPosition, writeStateMark } from "./state-mark.ts";
 import type {
   CheckpointResult,
@@ -26,7 +26,7 @@ import { closeState, prepareStateReader, readApplied, readSnapshotMeta } from ".
 const cacheBytes = 1024 * 1024;
 const readBytes = 1024 * 1024;
 
-let summed: SummedFrames | undefined;
+let sums: PageSums | undefined;
 let open: { readonly path: string; readonly database: SqliteDatabase } | undefined;
 
 function stateAt(path: string): SqliteDatabase {
@@ -52,7 +52,8 @@ function checkpoint(path: string, markPath: string, sumsPath: string): Checkpoin
   if (position !== undefined) writeStateMark(markPath, position);
   const passive = database.prepare("PRAGMA wal_checkpoint(PASSIVE)");
   let result: CheckpointResult | undefined;
-  summed = checkpointWithSums(path, sumsPath, summed, () => {
+  sums ??= new PageSums(path, sumsPath);
+  sums.checkpoint(() => {
     const row = present(passive.get(), "the result of a checkpoint");
     result = { applied: index, frames: Number(row[1]), moved: Number(row[2]) };
     return result.moved;
@@ -99,7 +100,12 @@ function answer(request: StateRequest): StateResults[StateRequest["type"]] {
       return copy(request.path, request.target);
     case "inspect":
       return inspect(request.path);
+    case "sums":
+      sums?.write();
+      return null;
     case "close":
+      sums?.write();
+      sums = undefined;
       if (open !== undefined) closeState(open.path, open.database);
       open = undefined;
       return null;

@@ -78,15 +78,24 @@ function readHeader(file: number): WalHeader | undefined {
   };
 }
 
-/** @param trusting leaves the checksums out: `intact` then only says that a frame is current. */
-function* readFrames(file: number, size: number, header: WalHeader, trusting = false): Iterable<Frame> {
+/**
+ * @param options `trusting` leaves the checksums out: `intact` then only says that a frame is current;
+ * with it, `first` skips so many frames.
+ */
+function* readFrames(
+  file: number,
+  size: number,
+  header: WalHeader,
+  { trusting = false, first = 0 } = {},
+): Iterable<Frame> {
   const { littleEndian, salts } = header;
   const sums: Sums = [...header.sums];
   const frameBytes = frameHeaderBytes + header.pageBytes;
   const view = new DataView(new ArrayBuffer(frameBytes * chunkFrames));
   let intact = true;
   let read = 0;
-  for (let at = headerBytes, from = 0; at + frameBytes <= size; at += frameBytes, from += frameBytes) {
+  const start = headerBytes + first * frameBytes;
+  for (let at = start, from = 0; at + frameBytes <= size; at += frameBytes, from += frameBytes) {
     if (from + frameBytes > read) {
       read = readSync(file, view, 0, view.byteLength, at);
       from = 0;
@@ -155,13 +164,13 @@ export interface WalPages {
   readonly pages: readonly number[];
 }
 
-/** The pages of all frames of a write-ahead log that nobody damaged. `undefined` when there is none. */
-export function walPages(path: string): WalPages | undefined {
+/** The pages of the frames of a write-ahead log that nobody damaged, but for the first ones. `undefined` when there is none. */
+export function walPages(path: string, first: number): WalPages | undefined {
   return withFile(path, (file, size) => {
     const header = readHeader(file);
     if (header === undefined) return undefined;
     const pages: number[] = [];
-    for (const { page, current } of readFrames(file, size, header, true)) {
+    for (const { page, current } of readFrames(file, size, header, { trusting: true, first })) {
       if (!current) break;
       pages.push(page);
     }

@@ -21,6 +21,7 @@ test("a writer that never rests pauses once, and the write-ahead log begins anew
   const walBytesMax = 1024 * 1024;
   let paused = false;
   let pauses = 0;
+  let finished = 0;
   const write = (rows: number): void => {
     for (let row = 0; row < rows; row++) insert.run();
   };
@@ -34,6 +35,10 @@ test("a writer that never rests pauses once, and the write-ahead log begins anew
       const [, frames, moved] = worker.prepare("PRAGMA wal_checkpoint(PASSIVE)").get() ?? [];
       reader.exec("COMMIT");
       return { applied: 0, frames: Number(frames), moved: Number(moved) };
+    },
+    finish: async () => {
+      assert.ok(!paused, "what nobody waits for was done in the pause");
+      finished++;
     },
     whilePaused: async (work) => {
       pauses++;
@@ -52,6 +57,7 @@ test("a writer that never rests pauses once, and the write-ahead log begins anew
       await keeper.idle();
     }
     assert.ok(pauses > 0, "it never paused");
+    assert.ok(finished > 0, "it never finished");
     // One round writes about 5 MB, all of them 100.
     assert.ok(statSync(`${path}-wal`).size < 12 * walBytesMax);
   } finally {

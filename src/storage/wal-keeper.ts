@@ -13,6 +13,8 @@ export interface WalKeeperContext {
   /** The connection of the state machine, when there is one. */
   database(): SqliteDatabase | undefined;
   checkpoint(): Promise<CheckpointResult>;
+  /** What the checkpoints left to be done, and nobody need wait for. */
+  finish(): Promise<void>;
   readonly whilePaused: WhilePaused;
 }
 
@@ -35,10 +37,12 @@ export class WalKeeper {
   settle: () => void = () => {};
   #look: { readonly database: SqliteDatabase; readonly statement: SqliteStatement } | undefined;
   #work: Promise<void> | undefined;
+  #limitBytes: number;
 
   constructor(context: WalKeeperContext) {
     this.#context = context;
     this.whilePaused = context.whilePaused;
+    this.#limitBytes = this.#drawLimit();
   }
 
   /** Bytes of the write-ahead log that count; its file may be larger. */
@@ -56,12 +60,18 @@ export class WalKeeper {
 
   /** Begins the work when it is time. Called often. */
   check(): void {
-    if (this.#work !== undefined || this.walBytes() <= this.#context.walBytesMax) return;
+    if (this.#work !== undefined || this.walBytes() <= this.#limitBytes) return;
+    this.#limitBytes = this.#drawLimit();
     this.#work = this.#empty()
       .catch((error: unknown) => log.warn("A checkpoint failed: {reason}", { reason: messageOf(error) }))
       .finally(() => {
         this.#work = undefined;
       });
+  }
+
+  /** Members write the same at the same pace: they shall not all make their checkpoints at once. */
+  #drawLimit(): number {
+    return this.#context.walBytesMax * (0.5 + Math.random() / 2);
   }
 
   /** The connection is about to close. */
@@ -75,6 +85,14 @@ export class WalKeeper {
   }
 
   async #empty(): Promise<void> {
+    try {
+      await this.#moveAll();
+    } finally {
+      await this.#context.finish();
+    }
+  }
+
+  async #moveAll(): Promise<void> {
     for (let round = 0; round < roundsMax; round++) {
       const { moved } = await this.#context.checkpoint();
       // Negative when a transaction has begun the file anew already.
