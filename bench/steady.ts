@@ -3,8 +3,8 @@ import { join } from "node:path";
 import type { Part, PartResult } from "./part.ts";
 
 /*
- * A virtual machine may stand still as a whole, for a minute and more, with clocks that go on. No
- * figure of such a time says anything, and requests that were under way fail.
+ * A virtual machine may be paused, or a process be stopped, for a minute and more, with clocks that
+ * go on. No figure of such a time says anything, and requests that were under way fail.
  */
 
 const lookMs = 200;
