@@ -261,6 +261,11 @@ async function startEtcdMembers(folder: string, flags: readonly string[]): Promi
     member.cluster = ["--initial-cluster", listOf(members), "--initial-cluster-state", "new"];
     member.start();
   }
-  await Promise.all(members.map((member) => ready(member)));
+  try {
+    await Promise.all(members.map((member) => ready(member)));
+  } catch (error) {
+    await Promise.all(members.map((member) => member.kill()));
+    throw error;
+  }
   return new EtcdMembers(await etcdVersion(), members, folder, flags);
 }
