@@ -5,7 +5,6 @@ import type { Part, PartOptions, PartResult } from "../part.ts";
 import { today } from "../results.ts";
 import { perSide, versionsOf } from "../side-by-side.ts";
 import { median, percentile } from "../statistics.ts";
-import { steady } from "../steady.ts";
 
 /*
  * How long nothing can be written after the leader is killed: every 10 ms a write is sent through a
@@ -101,8 +100,8 @@ async function run({ quick, folder, log }: PartOptions): Promise<PartResult> {
   };
 }
 
-export const failover: Part = steady({
+export const failover: Part = {
   name: "failover",
   about: "the gap without writes after kill -9 of the leader, 20 times",
   run,
-});
+};

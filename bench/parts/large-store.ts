@@ -10,7 +10,6 @@ import { cpuSeconds, type Memory, memory, settle } from "../proc.ts";
 import { runRangeLoad } from "../range-load.ts";
 import { today } from "../results.ts";
 import { perSide } from "../side-by-side.ts";
-import { steady } from "../steady.ts";
 
 /*
  * What a large store costs: memory of the members, the time of a restart until every member serves
@@ -228,14 +227,14 @@ async function runWith(part: string, allKeys: number, options: PartOptions): Pro
   };
 }
 
-export const largeStore: Part = steady({
+export const largeStore: Part = {
   name: "large-store",
   about: "memory, restart and load with a million keys",
   run: (options) => runWith("large-store", 1_000_000, options),
-});
+};
 
-export const largeStore5m: Part = steady({
+export const largeStore5m: Part = {
   name: "large-store-5m",
   about: "the same with five million keys",
   run: (options) => runWith("large-store-5m", 5_000_000, options),
-});
+};

@@ -8,7 +8,6 @@ import { cpuSeconds, settle } from "../proc.ts";
 import { today } from "../results.ts";
 import { inTurn, perSide, versionsOf } from "../side-by-side.ts";
 import { median } from "../statistics.ts";
-import { steady } from "../steady.ts";
 
 /* Leases that come and go, and leases that are kept alive. */
 
@@ -122,8 +121,8 @@ async function run({ repeats, seconds, folder, log }: PartOptions): Promise<Part
   };
 }
 
-export const leases: Part = steady({
+export const leases: Part = {
   name: "leases",
   about: "leases granted, used and revoked, and leases kept alive",
   run,
-});
+};

@@ -12,7 +12,6 @@ import { settle } from "../proc.ts";
 import { runRangeLoad } from "../range-load.ts";
 import { today } from "../results.ts";
 import { perSide } from "../side-by-side.ts";
-import { steady } from "../steady.ts";
 
 /*
  * How long reads stand still while the members do something large: linearizable GETs at a constant
@@ -261,8 +260,8 @@ async function run(options: PartOptions): Promise<PartResult> {
   };
 }
 
-export const pauses: Part = steady({
+export const pauses: Part = {
   name: "pauses",
   about: "how long reads stand still during snapshot, compaction and checkpoints",
   run,
-});
+};

@@ -7,7 +7,6 @@ import type { Part, PartOptions, PartResult } from "../part.ts";
 import { today } from "../results.ts";
 import { inTurn, perSide, versionsOf } from "../side-by-side.ts";
 import { median } from "../statistics.ts";
-import { steady } from "../steady.ts";
 
 /* What writers notice when the members are restarted one after another, as an upgrade does. */
 
@@ -132,8 +131,8 @@ async function run({ quick, repeats, folder, log }: PartOptions): Promise<PartRe
   };
 }
 
-export const rollingRestart: Part = steady({
+export const rollingRestart: Part = {
   name: "rolling-restart",
   about: "what writers notice while the members are restarted one after another",
   run,
-});
+};

@@ -9,7 +9,6 @@ import { settle } from "../proc.ts";
 import { today } from "../results.ts";
 import { perSide } from "../side-by-side.ts";
 import { median } from "../statistics.ts";
-import { steady } from "../steady.ts";
 
 /* A new member joins a cluster with much data, while others write. */
 
@@ -135,8 +134,8 @@ async function run(options: PartOptions): Promise<PartResult> {
   };
 }
 
-export const snapshotJoin: Part = steady({
+export const snapshotJoin: Part = {
   name: "snapshot-join",
   about: "a new member with a million keys, and what writers notice of it",
   run,
-});
+};

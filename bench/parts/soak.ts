@@ -7,7 +7,6 @@ import type { Chart, Part, PartOptions, PartResult } from "../part.ts";
 import { cpuSeconds, memory } from "../proc.ts";
 import { today } from "../results.ts";
 import { perSide } from "../side-by-side.ts";
-import { steady } from "../steady.ts";
 import { Watchers } from "../watchers.ts";
 
 /* Whether memory grows: everything at once, at a constant rate, for minutes. */
@@ -193,8 +192,8 @@ async function run(options: PartOptions): Promise<PartResult> {
   };
 }
 
-export const soak: Part = steady({
+export const soak: Part = {
   name: "soak",
   about: "whether memory grows: 24 member-minutes of mixed load, for 16 minutes",
   run,
-});
+};

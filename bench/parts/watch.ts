@@ -11,7 +11,6 @@ import { cpuSeconds, settle } from "../proc.ts";
 import { today } from "../results.ts";
 import { perSide, versionsOf } from "../side-by-side.ts";
 import { median, percentile } from "../statistics.ts";
-import { steady } from "../steady.ts";
 import { type WatchedView, Watchers, type WatchersOptions } from "../watchers.ts";
 
 /* Watches: one writer and many watchers, and one watcher of many writers. */
@@ -278,8 +277,8 @@ async function run(options: PartOptions): Promise<PartResult> {
   }
 }
 
-export const watch: Part = steady({
+export const watch: Part = {
   name: "watch",
   about: "1,000 watchers of one writer, and one watcher of many writes",
   run,
-});
+};
