@@ -83,7 +83,6 @@ export const wanted = [
   "snapshot: came a second time",
   "snapshot: installed",
   "snapshot: installed over a log that reaches further",
-  "snapshot: refused while one waits to be installed",
   "snapshot: transfer interrupted",
   "snapshot: transfer resumed",
   "start: state ahead of the log",
