@@ -218,15 +218,25 @@ class Simulation implements World {
     }
   }
 
+  /** What a follower may now tell without asking the leader must not be older than is said. */
+  freshened(host: Host): void {
+    if (this.#over) return;
+    for (const delayMs of [0.1, 2, 5]) {
+      this.scheduler.afterMs(delayMs, () => this.#readBounded(host, Math.round(delayMs) + 2));
+    }
+  }
+
+  #readBounded(host: Host, maxStaleMs: number): void {
+    const client = this.#client(`moment ${this.#clients.length}`, 100 + this.#clients.length, 0);
+    this.#clients.push(client);
+    client.perform(boundedRead(maxStaleMs), host, () => {});
+  }
+
   stateUndone(host: Host): void {
     this.coverage.add("disk: applied entries undone");
     if (this.#over) return;
     for (const maxStaleMs of [15, 60, 800, 3000]) {
-      this.scheduler.afterMs(0.1, () => {
-        const client = this.#client(`undone ${this.#clients.length}`, 100 + this.#clients.length, 0);
-        this.#clients.push(client);
-        client.perform(boundedRead(maxStaleMs), host, () => {});
-      });
+      this.scheduler.afterMs(0.1, () => this.#readBounded(host, maxStaleMs));
     }
   }
 

@@ -41,6 +41,8 @@ export interface World {
   renewLeases(via: Host, last: boolean): void;
   /** The state of a member went back to its last commit. */
   stateUndone(host: Host): void;
+  /** A follower has served a linearizable read. */
+  freshened(host: Host): void;
   /** A removal was asked for, and may take effect now or at any later time. */
   removalAsked(id: MemberId): void;
 }

@@ -226,6 +226,8 @@ export class Client {
         slowestRate: process.host.clock.slowestRate,
       });
       answer({ type: "done", output });
+      const follows = plan.way === "linearizable" && !process.host.isLeader;
+      if (follows && chance(random, 0.3)) this.#options.world.freshened(process.host);
     };
     process.node.range(request, consistency).then(served, failed).catch(noteError);
   }

@@ -220,7 +220,7 @@ export function finalReads(): Plan[] {
 /** A read that may be a little old, and no older. */
 export function boundedRead(maxStaleMs: number): Plan {
   const read = reading(groupPrefix, { op: "list" }, "bounded");
-  return { kind: "bounded read after a rollback", ...read, maxStaleMs };
+  return { kind: "bounded read of a moment", ...read, maxStaleMs };
 }
 
 /** A write that shows whether the cluster makes progress. */
