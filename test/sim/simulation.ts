@@ -27,7 +27,8 @@ import { marksOf } from "./workload/commands.ts";
 import { History } from "./workload/history.ts";
 import { LeaseHolder } from "./workload/lease-holder.ts";
 import { LockUser } from "./workload/lock-user.ts";
-import { boundedRead, finalReads, probe, type Weights, weightsOf } from "./workload/plans.ts";
+import { MomentReads } from "./workload/moments.ts";
+import { finalReads, probe, type Weights, weightsOf } from "./workload/plans.ts";
 import { Subscriber } from "./workload/subscriber.ts";
 
 /** Within this time after the faults stopped, every healthy member must have carried out a write. */
@@ -104,6 +105,9 @@ class Simulation implements World {
   readonly #faults: readonly Fault[];
   readonly history = new History();
   readonly #clients: Client[] = [];
+  readonly #moments = new MomentReads(this.scheduler, (plan, via) => {
+    this.#oneMore("moment").perform(plan, via, () => {});
+  });
   readonly #subscribers: Subscriber[] = [];
   /** Clients that hold something which ends by itself when they are gone. */
   readonly #holders: (LeaseHolder | LockUser)[] = [];
@@ -203,9 +207,13 @@ class Simulation implements World {
   }
 
   burst(via: Host): void {
-    const client = this.#client(`burst ${this.#clients.length}`, 100 + this.#clients.length, 0);
+    this.#oneMore("burst").once(via);
+  }
+
+  #oneMore(name: string): Client {
+    const client = this.#client(`${name} ${this.#clients.length}`, 100 + this.#clients.length, 0);
     this.#clients.push(client);
-    client.once(via);
+    return client;
   }
 
   renewLeases(via: Host, last: boolean): void {
@@ -218,26 +226,13 @@ class Simulation implements World {
     }
   }
 
-  /** What a follower may now tell without asking the leader must not be older than is said. */
   freshened(host: Host): void {
-    if (this.#over) return;
-    for (const delayMs of [0.1, 2, 5]) {
-      this.scheduler.afterMs(delayMs, () => this.#readBounded(host, Math.round(delayMs) + 2));
-    }
-  }
-
-  #readBounded(host: Host, maxStaleMs: number): void {
-    const client = this.#client(`moment ${this.#clients.length}`, 100 + this.#clients.length, 0);
-    this.#clients.push(client);
-    client.perform(boundedRead(maxStaleMs), host, () => {});
+    if (!this.#over) this.#moments.freshened(host);
   }
 
   stateUndone(host: Host): void {
     this.coverage.add("disk: applied entries undone");
-    if (this.#over) return;
-    for (const maxStaleMs of [15, 60, 800, 3000]) {
-      this.scheduler.afterMs(0.1, () => this.#readBounded(host, maxStaleMs));
-    }
+    if (!this.#over) this.#moments.undone(host);
   }
 
   removalAsked(id: MemberId): void {
