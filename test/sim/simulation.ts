@@ -16,6 +16,7 @@ import { Trace } from "./engine/trace.ts";
 import { takeViolation, Violation } from "./engine/violation.ts";
 import { FaultRunner, planFaults } from "./faults/schedule.ts";
 import type { Fault } from "./faults/types.ts";
+import { describeHost } from "./members/describe-host.ts";
 import { FirstImages } from "./members/first-image.ts";
 import { Host } from "./members/host.ts";
 import type { World } from "./members/world.ts";
@@ -493,13 +494,4 @@ class Simulation implements World {
 function throwViolation(): void {
   const violation = takeViolation();
   if (violation !== undefined) throw violation;
-}
-
-function describeHost(host: Host): string {
-  const { process } = host;
-  if (process?.ready !== true)
-    return `${host.name} (${host.retired ? "retired" : host.running ? "starting" : "down"})`;
-  const { role, term, leader, commit, applied, lastIndex, conf } = process.node.raftStatus();
-  const stopped = process.stoppedSinceUs === undefined ? "" : ", stopped";
-  return `${host.name} (${process.memberId}: ${role} in term ${term}, leader ${leader}, applied ${applied} of ${commit} of ${lastIndex}, voters ${conf.voters.join("+")}, learners ${conf.learners.join("+")}${stopped})`;
 }
