@@ -6,7 +6,7 @@ import type { LoadOptions, LoadResult, WireRequest } from "./types.ts";
 
 /** Runs the face's load tool once. */
 export function runLoad(options: LoadOptions): Promise<LoadResult> {
-  return options.face.tool === "wrk" ? runWrk(options) : runH2load(options);
+  return options.face.tool === "wrk" ? runWrkScript(wrkScript(options), options) : runH2load(options);
 }
 
 const decoder = new TextDecoder();
@@ -50,6 +50,15 @@ function requestTexts(options: LoadOptions, operation: Exclude<LoadOptions["oper
   };
 }
 
+/** The end of every script for wrk: says what `parseWrk` reads. */
+export const wrkDone = `function done(summary, latency)
+  local e = summary.errors
+  io.write(string.format('\\nRESULT {"requests":%d,"bytes":%d,"microseconds":%d,"status":%d,"lost":%d,"p50":%d,"p99":%d,"p999":%d}\\n',
+    summary.requests, summary.bytes, summary.duration, e.status, e.connect + e.read + e.write + e.timeout,
+    latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
+end
+`;
+
 /** A script that sends one of the prepared requests at random; of a mix, nine gets to one put. */
 function wrkScript(options: LoadOptions): string {
   const { operation } = options;
@@ -68,37 +77,24 @@ function request()
   if #kinds > 1 and math.random(10) == 1 then kind = kinds[2] end
   return kind.head .. kind.middles[math.random(#kind.middles)] .. kind.tail
 end
-function done(summary, latency)
-  local e = summary.errors
-  io.write(string.format('\\nRESULT {"requests":%d,"bytes":%d,"microseconds":%d,"status":%d,"lost":%d,"p50":%d,"p99":%d,"p999":%d}\\n',
-    summary.requests, summary.bytes, summary.duration, e.status, e.connect + e.read + e.write + e.timeout,
-    latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
-end
-`;
+${wrkDone}`;
 }
 
 function luaText(text: string): string {
   return JSON.stringify(text);
 }
 
-async function runWrk(options: LoadOptions): Promise<LoadResult> {
-  const script = join(options.folder, "load.lua");
-  writeFileSync(script, wrkScript(options));
-  const { code, stdout, stderr } = await runToEnd(
-    [
-      "wrk",
-      "-t1",
-      `-c${options.inFlight}`,
-      `-d${options.seconds}s`,
-      "--timeout",
-      "10s",
-      "-s",
-      script,
-      `http://${options.target}/`,
-    ],
-    { timeoutMs: options.seconds * 1000 + 30_000 },
-  );
-  if (code !== 0) throw new Error(`wrk failed: ${stdout}${stderr}`);
+/** Runs wrk with this script, which ends with `wrkDone`. */
+export async function runWrkScript(
+  text: string,
+  { folder, inFlight, seconds, target }: Pick<LoadOptions, "folder" | "inFlight" | "seconds" | "target">,
+): Promise<LoadResult> {
+  const script = join(folder, "load.lua");
+  writeFileSync(script, text);
+  const command = ["wrk", "-t1", `-c${inFlight}`, `-d${seconds}s`, "--timeout", "10s", "-s", script];
+  const timeoutMs = seconds * 1000 + 30_000;
+  const { code, stdout, stderr } = await runToEnd([...command, `http://${target}/`], { timeoutMs });
+  if (code !== 0) throw new Error(`wrk ended with ${code}: ${stdout}${stderr}`);
   return parseWrk(stdout);
 }
 

@@ -1,8 +1,5 @@
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { runToEnd } from "../test/e2e/process.ts";
 import { benchValue, keyOf } from "./fill.ts";
-import { parseWrk } from "./load.ts";
+import { runWrkScript, wrkDone } from "./load.ts";
 import type { Face, LoadResult } from "./types.ts";
 
 /**
@@ -59,25 +56,12 @@ function request()
   local low = n % 100000
   return head .. three[high + 1] .. three[math.floor(low / 100) + 1] .. two[low % 100 + 1] .. tail
 end
-function done(summary, latency)
-  local e = summary.errors
-  io.write(string.format('\\nRESULT {"requests":%d,"bytes":%d,"microseconds":%d,"status":%d,"lost":%d,"p50":%d,"p99":%d,"p999":%d}\\n',
-    summary.requests, summary.bytes, summary.duration, e.status, e.connect + e.read + e.write + e.timeout,
-    latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
-end
-`;
+${wrkDone}`;
 }
 
 /** @throws Error when a request failed. */
 export async function runRangeLoad(options: RangeLoadOptions): Promise<LoadResult> {
-  const script = join(options.folder, "range.lua");
-  writeFileSync(script, rangeScript(options));
-  const command = ["wrk", "-t1", `-c${options.inFlight}`, `-d${options.seconds}s`, "--timeout", "10s"];
-  const { code, stdout, stderr } = await runToEnd([...command, "-s", script, `http://${options.target}/`], {
-    timeoutMs: options.seconds * 1000 + 30_000,
-  });
-  if (code !== 0) throw new Error(`wrk ended with ${code}: ${stdout}${stderr}`);
-  const result = parseWrk(stdout);
+  const result = await runWrkScript(rangeScript(options), options);
   if (result.failed > 0 || result.answered === 0)
     throw new Error(
       `${options.face.name} ${options.operation}: ${result.answered} answered, ${result.failed} failed`,
