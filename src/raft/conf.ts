@@ -48,12 +48,10 @@ function applyConfOnLeader(core: Core, leadership: Leadership): void {
   }
   leadership.sendPending = true;
   leadership.removed = !core.isVoter(core.id);
-  if (leadership.removed) {
-    // It is those that stay who must not forget this change: they may hear of it at once.
-    core.guardedIndex = 0;
-    handOver(core, leadership);
-  } else if (leadership.transferee !== nobody && !core.isVoter(leadership.transferee))
+  if (leadership.removed) handOver(core, leadership);
+  else if (leadership.transferee !== nobody && !core.isVoter(leadership.transferee)) {
     abortTransfer(leadership);
+  }
   // A smaller quorum may have been reached already.
   commitByQuorum(core, leadership);
   confirmReadRounds(core, leadership);

@@ -90,8 +90,11 @@ export class Core {
    * it in a crash and waits for the other's vote for ever.
    */
   guardedIndex = 0;
-  /** The first of the changes up to `guardedIndex` that were committed while one was guarded. */
-  guardedFrom = 0;
+  /**
+   * A committed membership change that waits to be handed out until this member's commit index is
+   * durable that far: what it tells a removed member about its removal it must not forget.
+   */
+  heldConfIndex = 0;
   conf: ConfState;
   /** The entry or snapshot that `conf` comes from. */
   confIndex: number;
@@ -187,10 +190,7 @@ export class Core {
     const leadership = this.leadership;
     if (!leadership) return;
     const change = leadership.pendingConfIndex;
-    if (change > before && change <= index) {
-      if (this.guardedIndex <= this.log.durable.commit) this.guardedFrom = change;
-      this.guardedIndex = change;
-    }
+    if (change > before && change <= index) this.guardedIndex = change;
     leadership.sendPending = true;
     const { uncommitted } = leadership;
     for (let first = uncommitted[0]; first && first.index <= index; first = uncommitted[0]) {
@@ -202,8 +202,7 @@ export class Core {
   /** The commit index that others may hear of. */
   get announcedCommit(): number {
     const durable = this.log.durable.commit;
-    if (this.guardedIndex <= durable) return this.commit;
-    return Math.min(this.commit, Math.max(this.guardedFrom - 1, durable));
+    return this.guardedIndex <= durable ? this.commit : durable;
   }
 
   /** Appends an entry of the leader's own term. */

@@ -37,8 +37,9 @@ export class RaftLog {
   readonly #inFlight: WriteInFlight[] = [];
   #lastWriteId = 0;
   #storedWriteId = 0;
-  /** What is durable of term and vote. */
+  /** What is durable of term, vote and commit index. */
   #durable: HardState;
+  #promisedCommit: number;
 
   constructor(reader: LogReader, hardState: HardState) {
     this.#reader = reader;
@@ -46,6 +47,7 @@ export class RaftLog {
     this.#tailStart = this.#stable + 1;
     this.#handed = this.#stable;
     this.#durable = hardState;
+    this.#promisedCommit = hardState.commit;
   }
 
   get lastIndex(): number {
@@ -78,9 +80,14 @@ export class RaftLog {
     return this.#snapshotHanded ? undefined : this.#snapshot;
   }
 
-  /** Term and vote that survive a crash now. */
+  /** Term, vote and commit index that survive a crash now. */
   get durable(): HardState {
     return this.#durable;
+  }
+
+  /** The commit index that a crash leaves once what was handed out to be synced is durable. */
+  get promisedCommit(): number {
+    return this.#promisedCommit;
   }
 
   /** Whether a write is under way that was not reported durable. */
@@ -201,7 +208,10 @@ export class RaftLog {
     this.#snapshotHanded = snapshot !== undefined || this.#snapshotHanded;
     const id = ++this.#lastWriteId;
     // A write of the commit index alone promises nothing: nobody waits for it.
-    if (mustSync) this.#inFlight.push({ id, last: this.lastIndex, hardState, snapshot });
+    if (mustSync) {
+      this.#inFlight.push({ id, last: this.lastIndex, hardState, snapshot });
+      this.#promisedCommit = hardState?.commit ?? this.#promisedCommit;
+    }
     return {
       id,
       entries,

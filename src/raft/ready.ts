@@ -2,7 +2,7 @@ import { assert } from "../base/assert.ts";
 import type { Core } from "./core.ts";
 import { canStartReadRound, startReadRound } from "./read-index.ts";
 import { sendAppends } from "./replication.ts";
-import { type Entry, type HardState, nobody, type Ready } from "./types.ts";
+import { type Entry, entryKind, type HardState, nobody, type Ready } from "./types.ts";
 
 const noEntries: readonly Entry[] = [];
 
@@ -28,6 +28,7 @@ export function makeReady(core: Core): Ready {
     if (leadership.sendPending) sendAppends(core, leadership);
   }
   assertInvariants(core);
+  const committed = takeCommitted(core);
   const write = takeWrite(core);
   let messages = core.messages;
   let messagesAfterStored = core.messagesAfterStored;
@@ -46,7 +47,7 @@ export function makeReady(core: Core): Ready {
     ...(write && { write }),
     messages,
     messagesAfterStored,
-    committed: takeCommitted(core),
+    committed,
     reads: reads.length > 0 ? reads : [],
     readsRefused: readsRefused.length > 0 ? readsRefused : [],
     snapshotsWanted: snapshotsWanted.length > 0 ? snapshotsWanted : [],
@@ -60,13 +61,14 @@ function hardStateMoved({ written, term, votedFor, commit }: Core): boolean {
 function takeWrite(core: Core) {
   const { written, log } = core;
   const voteMoved = written.term !== core.term || written.votedFor !== core.votedFor;
-  const mustSync = voteMoved || log.hasUnwritten || core.guardedIndex > written.commit;
+  const commitNeeded = Math.max(core.guardedIndex, core.heldConfIndex) > log.promisedCommit;
+  const mustSync = voteMoved || log.hasUnwritten || commitNeeded;
   const commitMoved = written.commit !== core.commit;
   // Messages that wait for durability must not wait for a write that nobody needs to sync: the
   // commit index goes with the next `Ready` then.
   if (!mustSync && (!commitMoved || core.messagesAfterStored.length > 0)) return undefined;
   let hardState: HardState | undefined;
-  if (voteMoved || commitMoved) {
+  if (voteMoved || commitMoved || commitNeeded) {
     hardState = { term: core.term, votedFor: core.votedFor, commit: core.commit };
     core.written = hardState;
   }
@@ -75,7 +77,9 @@ function takeWrite(core: Core) {
 
 /** Committed and durable here; nothing new before all that was handed out is applied. */
 function appliable(core: Core): number {
-  return core.applied === core.handedOut ? Math.min(core.commit, core.log.stable) : core.handedOut;
+  const { applied, handedOut, commit, log, heldConfIndex } = core;
+  if (applied !== handedOut) return handedOut;
+  return Math.min(commit, log.stable, heldConfIndex > log.durable.commit ? heldConfIndex - 1 : commit);
 }
 
 function takeCommitted(core: Core): readonly Entry[] {
@@ -83,8 +87,19 @@ function takeCommitted(core: Core): readonly Entry[] {
   if (end <= core.handedOut) return noEntries;
   const entries = core.log.entries(core.handedOut + 1, end + 1, core.limits.applyBytesMax);
   if (entries.length === 0) assert(false, `the log holds no entry ${core.handedOut + 1}, which is committed`);
-  core.handedOut += entries.length;
-  return entries;
+  const ripe = holdConf(core, entries);
+  core.handedOut += ripe.length;
+  return ripe;
+}
+
+/** What may be applied of these: up to the first membership change whose commit is not durable yet. */
+function holdConf(core: Core, entries: readonly Entry[]): readonly Entry[] {
+  const durable = core.log.durable.commit;
+  const change = entries.findIndex(({ index, kind }) => kind === entryKind.confChange && index > durable);
+  const held = entries[change];
+  if (!held) return entries;
+  core.heldConfIndex = held.index;
+  return entries.slice(0, change);
 }
 
 /** Checked with every `Ready`. The texts are made only when they are needed: this is the hot path. */

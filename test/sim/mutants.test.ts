@@ -15,6 +15,7 @@ const cheap = [
   "own-append-counts-at-once",
   "prior-term-commit",
   "membership-announced-before-durable",
+  "membership-applied-before-durable",
   "learner-in-quorum",
   "pre-vote-resets-timer",
   "vote-for-a-shorter-log",

@@ -1,6 +1,6 @@
 import type { Random } from "../../src/base/prng.ts";
 import type { NodeOptions } from "../../src/node/options.ts";
-import type { RaftLimits } from "../../src/raft/options.ts";
+import { type RaftLimits, raftLimits } from "../../src/raft/options.ts";
 import { supportedVersions, type VersionRange } from "../../src/wire/protocol.ts";
 import { between, chance, pick, stream } from "./engine/streams.ts";
 import type { PartOptions } from "./members/parts.ts";
@@ -116,4 +116,15 @@ export function profileOf(seed: number): Profile {
       ...(chance(random, 0.15) ? { removeDeadAfterMs: 4000 } : {}),
     },
   };
+}
+
+/** The node leaves Raft's limits at their defaults, so these are what they are while `action` runs. */
+export function withRaftLimits<T>(limits: Profile["raft"], action: () => T): T {
+  const defaults = { ...raftLimits };
+  Object.assign(raftLimits, limits);
+  try {
+    return action();
+  } finally {
+    Object.assign(raftLimits, defaults);
+  }
 }

@@ -1,6 +1,5 @@
 import type { MemberRecord } from "../../src/base/members.ts";
 import type { Membership } from "../../src/kv/types.ts";
-import { raftLimits } from "../../src/raft/options.ts";
 import type { MemberId } from "../../src/raft/types.ts";
 import { Checks } from "./checkers/checks.ts";
 import { votersOf } from "./checkers/committed-log.ts";
@@ -22,7 +21,7 @@ import { Host } from "./members/host.ts";
 import type { World } from "./members/world.ts";
 import { Conditions } from "./network/conditions.ts";
 import { Network } from "./network/network.ts";
-import { type Profile, profileOf } from "./profile.ts";
+import { type Profile, profileOf, withRaftLimits } from "./profile.ts";
 import { Client } from "./workload/client.ts";
 import { marksOf } from "./workload/commands.ts";
 import { History } from "./workload/history.ts";
@@ -60,7 +59,7 @@ export function faultsOf(seed: number): Fault[] {
 /** Runs one seed from its first event to its verdict. */
 export function runSeed(options: RunOptions): RunResult {
   const simulation = new Simulation(options);
-  const failure = simulation.run();
+  const failure = withRaftLimits(simulation.profile.raft, () => simulation.run());
   return {
     seed: options.seed,
     traceHash: simulation.trace.hash,
@@ -124,8 +123,6 @@ class Simulation implements World {
 
   constructor({ seed, faults, print }: RunOptions) {
     this.profile = profileOf(seed);
-    // The node leaves them as they are, so the defaults are set anew for each seed.
-    Object.assign(raftLimits, this.profile.raft);
     this.#faults = faults ?? faultsOf(seed);
     this.#ids = stream(seed, "ids");
     this.#weights = weightsOf(stream(seed, "weights"));

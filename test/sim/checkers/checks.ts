@@ -110,6 +110,7 @@ export class Checks {
     checkOrder(process, before, now);
     checkCommitRule(process, before, now);
     this.#promises.checkCommit(process, before, now);
+    this.#promises.checkApplied(process, before, now);
     checkCampaignRule(process, before, now);
     if (!process.leaving) this.timers.afterStep(process, before, now);
     this.#cover(process, before, now);

@@ -58,12 +58,16 @@ export function checkFarewell(process: MemberProcess, removedSinceMs: number): v
   );
 }
 
-/** Of a member that is down or was wiped anything may be true. */
+/**
+ * Of a member that is down or was wiped anything may be true. One that has begun anew knows what its
+ * disk says is committed, and applies it before it campaigns.
+ */
 function knows(hosts: readonly Host[], member: MemberId, removed: MemberId): boolean {
   const process = hosts.find(({ disk }) => disk.identity?.memberId === member)?.process;
   if (process?.ready !== true) return true;
   const { state } = process.node;
-  return state.closed || state.membership().removed.includes(removed);
+  if (state.closed || state.membership().removed.includes(removed)) return true;
+  return state.appliedIndex < process.log.hardState.commit;
 }
 
 /** A voter without a leader campaigns before long (thesis §3.4): nothing but a leader, a later term or a vote stops it. */

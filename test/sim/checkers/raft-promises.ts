@@ -6,7 +6,7 @@ import { Violation } from "../engine/violation.ts";
 import type { Host } from "../members/host.ts";
 import type { MemberProcess } from "../members/process.ts";
 import type { CommittedLog } from "./committed-log.ts";
-import { checkAnnounced, checkChangeRule } from "./raft-rules.ts";
+import { checkAnnounced, checkAppliedChange, checkChangeRule } from "./raft-rules.ts";
 
 /** What is durable of a member's log, as its disk reported it. */
 interface Durable {
@@ -78,6 +78,11 @@ export class RaftPromises {
     this.#coverage.add("snapshot: installed");
     if (snapshot.index < log.lastIndex())
       this.#coverage.add("snapshot: installed over a log that reaches further");
+  }
+
+  /** After a step of a member: what it applied it will not forget. */
+  checkApplied(process: MemberProcess, before: RaftStatus, now: RaftStatus): void {
+    checkAppliedChange(process, before, now, this.#durable.get(process)?.commit ?? 0);
   }
 
   /** What a leader commits is on the disks of a majority (thesis §3.5, §10.2.1): its own counts no earlier. */

@@ -52,16 +52,28 @@ export function checkChangeRule(process: MemberProcess, { entries }: RaftWrite):
 
 /**
  * A leader tells others of a committed change only when its own disk knows that it is committed: the
- * one that was removed may end at once, and nobody else would remember. One that goes itself may tell.
+ * one that was removed may end at once, and nobody else would remember.
  */
 export function checkAnnounced(process: MemberProcess, told: number, durableCommit: number): void {
-  const { conf, id, term } = process.node.raftStatus();
-  if (told <= durableCommit || !conf.voters.includes(id)) return;
-  const early = changes(process, durableCommit + 1, told).find((entry) => entry.term === term);
+  checkRemembered(process, "tells others of", told, durableCommit);
+}
+
+/** A member applies a change only when its own disk knows that it is committed: the removed end by what it says. */
+export function checkAppliedChange(
+  process: MemberProcess,
+  before: RaftStatus,
+  now: RaftStatus,
+  durableCommit: number,
+): void {
+  if (now.conf !== before.conf) checkRemembered(process, "applies", now.applied, durableCommit);
+}
+
+function checkRemembered(process: MemberProcess, does: string, upTo: number, durableCommit: number): void {
+  const early = changes(process, durableCommit + 1, upTo)[0];
   if (early === undefined) return;
   throw new Violation(
     "membership change",
-    `${process.host.name} tells in term ${term} that entry ${early.index} is committed, and its disk knows ${durableCommit}`,
+    `${process.host.name} ${does} entry ${early.index}, and its disk knows only that ${durableCommit} is committed`,
   );
 }
 

@@ -76,19 +76,19 @@ export const raftMutants: readonly Mutant[] = [
     edits: [
       {
         file: `${raft}/core.ts`,
-        find: "if (this.guardedIndex <= durable) return this.commit;",
-        replace: "if (this.guardedIndex >= 0) return this.commit;",
+        find: "return this.guardedIndex <= durable ? this.commit : durable;",
+        replace: "return this.guardedIndex >= 0 ? this.commit : durable;",
       },
     ],
   },
   {
-    name: "second-change-unguards-the-first",
-    about: "a second membership change lets others hear of the first before it is durable here",
+    name: "membership-applied-before-durable",
+    about: "a member applies a membership change that its disk would forget in a crash",
     edits: [
       {
-        file: `${raft}/core.ts`,
-        find: "if (this.guardedIndex <= this.log.durable.commit) this.guardedFrom = change;",
-        replace: "this.guardedFrom = change;",
+        file: `${raft}/ready.ts`,
+        find: "if (!held) return entries;",
+        replace: "if (held === undefined || held.index > 0) return entries;",
       },
     ],
   },
