@@ -330,3 +330,30 @@ describe("membership", () => {
     assert.deepEqual(bench.machine.membership().members[1], { ...moved, learner: true });
   });
 });
+
+describe("reads together", () => {
+  test("see one state, and leave no transaction behind", () => {
+    const bench = filled();
+    const { machine } = bench;
+    const seen: number[] = [];
+    machine.readTogether(() => {
+      seen.push(machine.range(range("key1")).count, machine.range(range("", null)).count);
+    });
+    assert.deepEqual(seen, [1, 6]);
+    bench.run(put("key1", "later"));
+    assert.equal(machine.range(range("", null)).count, 6);
+  });
+
+  test("go on after one that finds damage", () => {
+    const bench = filled();
+    bench.db.exec("UPDATE key SET checksum = checksum + 1 WHERE key = CAST('key1' AS BLOB)");
+    bench.reopen();
+    const seen: string[] = [];
+    bench.machine.readTogether(() => {
+      seen.push(code(() => bench.machine.range(range("key1"))));
+      seen.push(code(() => bench.machine.range(range("key2"))));
+    });
+    assert.deepEqual(seen, ["storage_damaged", "no error"]);
+    bench.run(put("key2", "later"));
+  });
+});

@@ -77,6 +77,8 @@ export class StateMachine {
   /** Of the states at agreed indexes, since this machine was opened. */
   readonly hashes = new HashHistory();
   #closed = false;
+  /** A transaction of `readTogether` is open. */
+  #readOpen = false;
   /** What a rollback leads back to, while a transaction is open. */
   #before: { readonly state: State; readonly membership: Membership } | undefined;
   /** SQLite ended the open transaction by itself, and whoever applies has not been told yet. */
@@ -358,10 +360,27 @@ export class StateMachine {
     this.#db.close();
   }
 
+  /** Runs reads in one transaction, none of which changes anything: each takes a third of its time so. */
+  readTogether(reads: () => void): void {
+    if (this.#before !== undefined || this.#closed) {
+      reads();
+      return;
+    }
+    this.#beginRead.run();
+    this.#readOpen = true;
+    try {
+      reads();
+    } finally {
+      this.#readOpen = false;
+      // A statement that failed may have ended it.
+      if (this.#db.inTransaction) this.#endRead.run();
+    }
+  }
+
   /** In one transaction: each statement alone would lock the file and look for news in it anew. */
   #reading<T>(read: () => T): T {
     this.#checkHeld();
-    if (this.#before !== undefined) return this.#guarded(read);
+    if (this.#before !== undefined || this.#readOpen) return this.#guarded(read);
     try {
       this.#beginRead.run();
       const found = read();

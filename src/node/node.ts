@@ -63,6 +63,7 @@ export class Node implements TransportEvents {
   readonly membership: MembershipChanges;
   readonly cluster: Cluster;
   #state: StateMachine;
+  /** Set while a snapshot takes its place: the state is closed then. */
   #installing: Promise<void> | undefined;
   #turnScheduled = false;
   #timers: Timer[] = [];
@@ -86,12 +87,7 @@ export class Node implements TransportEvents {
       readsReady: (reads) => this.#reads.confirmed(reads),
       readsRefused: (contexts) => this.#reads.refused(contexts),
       snapshotsWanted: (members) => this.#snapshots.wanted(members),
-      install: (snapshot) => {
-        this.#installing = this.#install(snapshot).finally(() => {
-          this.#installing = undefined;
-        });
-        return this.#installing;
-      },
+      install: (snapshot) => this.#install(snapshot),
       after: (delayMs, action) => clock.after(delayMs, () => this.#guard(action)),
       wake: () => this.#wake(),
       fatal: (error) => this.#fatal(error),
@@ -108,6 +104,8 @@ export class Node implements TransportEvents {
     this.#reads = new Reads({
       ...common,
       applied: () => this.#state.appliedIndex,
+      held: () => this.#installing,
+      together: (reads) => this.#state.readTogether(reads),
       retryAfterMs: Math.max(2 * options.heartbeatMs, 100),
     });
     this.#peers = new PeerSet({ self, clock, transport });
@@ -285,12 +283,10 @@ export class Node implements TransportEvents {
 
   async range(request: RangeOperation, consistency: Consistency, admit?: () => void): Promise<RangeResult> {
     validateRangeOperation(request, this.#commandLimits);
-    const read = (): RangeResult => {
+    return this.#reads.run(consistency, () => {
       admit?.();
       return this.#state.range(request);
-    };
-    // While a snapshot takes its place, the state is closed.
-    return this.#reads.run(consistency, read, () => this.#installing);
+    });
   }
 
   get revision(): number {
@@ -450,7 +446,14 @@ export class Node implements TransportEvents {
     if (membership.removed.includes(this.#deps.identity.memberId)) this.#farewell.removed();
   }
 
-  async #install(snapshot: SnapshotMeta): Promise<void> {
+  #install(snapshot: SnapshotMeta): Promise<void> {
+    this.#installing = this.#takeOver(snapshot).finally(() => {
+      this.#installing = undefined;
+    });
+    return this.#installing;
+  }
+
+  async #takeOver(snapshot: SnapshotMeta): Promise<void> {
     this.#applier.commit();
     this.#applier.pause();
     this.#state = await this.#deps.store.install(snapshot, this.#state);

@@ -16,70 +16,74 @@ class SlowClock extends FakeClock {
   }
 }
 
-const free = (): undefined => undefined;
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 
-test("long reads wait for the next turn in their order, short ones do not", async () => {
-  const clock = new SlowClock();
-  const turns = new ReadTurns(clock);
-  const done: number[] = [];
-  const read = (at: number, ms: number): Promise<void> =>
+function turnsOf(clock: FakeClock, held: () => Promise<void> | undefined = () => undefined) {
+  const groups: number[] = [];
+  let count = 0;
+  const turns = new ReadTurns({
+    clock,
+    held,
+    together(reads) {
+      count = 0;
+      reads();
+      groups.push(count);
+    },
+  });
+  const run = <T>(read: () => T): Promise<T> =>
     turns.run(() => {
-      clock.take(ms);
-      done.push(at);
-    }, free);
-  for (const [at, ms] of [1, 1, 10, 1, 10, 10].entries()) void read(at, ms);
+      count++;
+      return read();
+    });
+  return { run, groups };
+}
+
+test("what is asked in one turn is read together at its end, in the order of asking", async () => {
+  const clock = new FakeClock();
+  const { run, groups } = turnsOf(clock);
+  const answers = Promise.all([run(() => 1), run(() => 2), run(() => 3)]);
   await settle();
-  assert.deepEqual(done, [0, 1, 2]);
+  assert.deepEqual(groups, []);
   clock.advance(0);
-  await settle();
-  assert.deepEqual(done, [0, 1, 2, 3, 4]);
-  clock.advance(0);
-  await settle();
-  assert.deepEqual(done, [0, 1, 2, 3, 4, 5]);
+  assert.deepEqual(groups, [3]);
+  assert.deepEqual(await answers, [1, 2, 3]);
 });
 
-test("the time of short reads adds up, until one of them has to wait", async () => {
+test("long reads leave the rest to the next turn", () => {
   const clock = new SlowClock();
-  const turns = new ReadTurns(clock);
-  for (let at = 0; at < 4; at++) await turns.run(() => clock.take(1), free);
-  await turns.run(() => clock.take(2), free);
-  let done = false;
-  const waiting = turns.run(() => {
-    done = true;
-  }, free);
-  await settle();
-  assert.equal(done, false);
-  clock.advance(0);
-  await waiting;
+  const { run, groups } = turnsOf(clock);
+  for (const ms of [1, 1, 10, 1, 10, 10]) void run(() => clock.take(ms));
+  clock.advance(100);
+  assert.deepEqual(groups, [3, 2, 1]);
 });
 
 test("a read waits for as long as the state is held", async () => {
-  const turns = new ReadTurns(new FakeClock());
+  const clock = new FakeClock();
   let held: Promise<void> | undefined;
   let end = (): void => {};
   held = new Promise((resolve) => {
     end = resolve;
   });
-  let done = false;
-  const waiting = turns.run(
-    () => {
-      done = true;
-    },
-    () => held,
-  );
-  await settle();
-  assert.equal(done, false);
+  const { run, groups } = turnsOf(clock, () => held);
+  const waiting = run(() => "read");
+  clock.advance(0);
   held = undefined;
+  clock.advance(0);
+  assert.deepEqual(groups, []);
   end();
-  await waiting;
-  assert.equal(done, true);
+  await settle();
+  clock.advance(0);
+  assert.equal(await waiting, "read");
 });
 
-test("a read that fails is told", async () => {
-  const turns = new ReadTurns(new FakeClock());
-  const failing = (): never => {
+test("a read that fails is told, and those beside it are served", async () => {
+  const clock = new FakeClock();
+  const { run } = turnsOf(clock);
+  const failing = run(() => {
     throw new Error("no");
-  };
-  await assert.rejects(turns.run(failing, free), /no/);
+  });
+  const other = run(() => 1);
+  clock.advance(0);
+  await assert.rejects(failing, /no/);
+  assert.equal(await other, 1);
 });

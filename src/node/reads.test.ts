@@ -11,7 +11,10 @@ import { Reads } from "./reads.ts";
 function setUp() {
   const clock = new FakeClock();
   const asked: number[] = [];
-  const world: { leader: number; applied: number; blocked?: Blocked } = { leader: 1, applied: 5 };
+  const world: { leader: number; applied: number; blocked?: Blocked; held?: Promise<void> } = {
+    leader: 1,
+    applied: 5,
+  };
   const reads = new Reads({
     clock,
     random: seededRandom(1),
@@ -21,12 +24,20 @@ function setUp() {
       asked.push(event.context);
     },
     applied: () => world.applied,
+    held: () => world.held,
+    together: (each) => each(),
     wake: () => {},
     blocked: () => world.blocked,
     leaderWaitMs: 3000,
     retryAfterMs: 200,
   });
-  return { clock, asked, world, reads };
+  const settle = async (): Promise<void> => {
+    for (let at = 0; at < 20; at++) {
+      clock.advance(0);
+      await Promise.resolve();
+    }
+  };
+  return { clock, asked, world, reads, settle };
 }
 
 /** What became of a promise, looked at without waiting for it. */
@@ -44,19 +55,11 @@ function watch(promise: Promise<unknown>): { end: string } {
 }
 
 const fresh = (reads: Reads, maxStaleMs: number): Promise<number> =>
-  reads.run(
-    { mode: "serializable", maxStaleMs },
-    () => 1,
-    () => undefined,
-  );
-
-const settle = async (): Promise<void> => {
-  for (let at = 0; at < 20; at++) await Promise.resolve();
-};
+  reads.run({ mode: "serializable", maxStaleMs }, () => 1);
 
 describe("linearizable reads", () => {
   test("that find the state gone back are asked for anew", async () => {
-    const { reads, asked, world } = setUp();
+    const { reads, asked, world, settle } = setUp();
     let lost = true;
     const read = (): number => {
       if (!lost) return world.applied;
@@ -64,7 +67,7 @@ describe("linearizable reads", () => {
       world.applied = 3;
       throw new TransactionLost();
     };
-    const answer = reads.run({ mode: "linearizable" }, read, () => undefined);
+    const answer = reads.run({ mode: "linearizable" }, read);
     for (let round = 0; round < 2; round++) {
       reads.flush();
       reads.confirmed([{ context: asked[round] ?? 0, index: 5 }]);
@@ -72,11 +75,12 @@ describe("linearizable reads", () => {
     }
     world.applied = 5;
     reads.applied();
+    await settle();
     assert.equal(await answer, 5);
   });
 
   test("of one turn share one confirmation", async () => {
-    const { reads, asked } = setUp();
+    const { reads, asked, settle } = setUp();
     const seen = [watch(reads.current()), watch(reads.current())];
     reads.flush();
     assert.equal(asked.length, 1);
@@ -89,7 +93,7 @@ describe("linearizable reads", () => {
   });
 
   test("wait until the confirmed index is applied", async () => {
-    const { reads, asked, world } = setUp();
+    const { reads, asked, world, settle } = setUp();
     const seen = watch(reads.current());
     reads.flush();
     reads.confirmed([{ context: asked[0] ?? 0, index: 7 }]);
@@ -102,7 +106,7 @@ describe("linearizable reads", () => {
   });
 
   test("that come while a round is under way are not confirmed by it", async () => {
-    const { reads, asked } = setUp();
+    const { reads, asked, settle } = setUp();
     reads.current();
     reads.flush();
     const late = watch(reads.current());
@@ -114,12 +118,8 @@ describe("linearizable reads", () => {
   });
 
   test("wait again when the state goes back in the turn that confirmed them", async () => {
-    const { reads, asked, world } = setUp();
-    const linearizable = reads.run(
-      { mode: "linearizable" },
-      () => world.applied,
-      () => undefined,
-    );
+    const { reads, asked, world, settle } = setUp();
+    const linearizable = reads.run({ mode: "linearizable" }, () => world.applied);
     const bounded = fresh(reads, 1000);
     const seen = [watch(linearizable), watch(bounded), watch(reads.current())];
     const waiting = (): string[] => seen.map(({ end }) => end);
@@ -138,30 +138,24 @@ describe("linearizable reads", () => {
   });
 
   test("that wait for another turn look again at what is applied", async () => {
-    const { reads, asked, world } = setUp();
+    const { reads, asked, world, settle } = setUp();
     let end = (): void => {};
-    let held: Promise<void> | undefined = new Promise((resolve) => {
+    world.held = new Promise((resolve) => {
       end = resolve;
     });
-    const seen = watch(
-      reads.run(
-        { mode: "linearizable" },
-        () => world.applied,
-        () => held,
-      ),
-    );
+    const seen = watch(reads.run({ mode: "linearizable" }, () => world.applied));
     reads.flush();
     reads.confirmed([{ context: asked[0] ?? 0, index: 5 }]);
     await settle();
     world.applied = 4;
-    held = undefined;
+    delete world.held;
     end();
     await settle();
     assert.equal(seen.end, "waits");
   });
 
   test("are asked for again when refused or lost, and end with the reason", async () => {
-    const { reads, asked, world, clock } = setUp();
+    const { reads, asked, world, clock, settle } = setUp();
     const seen = watch(reads.current());
     reads.flush();
     reads.refused([asked[0] ?? 0]);
@@ -193,7 +187,7 @@ describe("linearizable reads", () => {
   });
 
   test("end when the member shuts down", async () => {
-    const { reads } = setUp();
+    const { reads, settle } = setUp();
     const seen = watch(reads.current());
     reads.close();
     await settle();
@@ -206,7 +200,7 @@ describe("linearizable reads", () => {
 
 describe("reads of bounded staleness", () => {
   test("are served without a round while the last one is recent, counted from its start", async () => {
-    const { reads, asked, clock } = setUp();
+    const { reads, asked, clock, settle } = setUp();
     reads.current();
     reads.flush();
     clock.advance(50);
@@ -220,7 +214,7 @@ describe("reads of bounded staleness", () => {
   });
 
   test("are not served from what has gone back since", async () => {
-    const { reads, asked, world } = setUp();
+    const { reads, asked, world, settle } = setUp();
     reads.current();
     reads.flush();
     reads.confirmed([{ context: asked[0] ?? 0, index: 5 }]);
@@ -231,7 +225,7 @@ describe("reads of bounded staleness", () => {
   });
 
   test("are not fresh while the confirmed index is not applied", async () => {
-    const { reads, asked } = setUp();
+    const { reads, asked, settle } = setUp();
     reads.current();
     reads.flush();
     reads.confirmed([{ context: asked[0] ?? 0, index: 9 }]);

@@ -6,9 +6,9 @@ import { TransactionLost } from "../kv/state-machine.ts";
 import { type MemberId, nobody, type RaftEvent } from "../raft/types.ts";
 import type { Consistency } from "./dependencies.ts";
 import type { Blocked } from "./part.ts";
-import { ReadTurns } from "./read-turns.ts";
+import { ReadTurns, type ReadTurnsContext } from "./read-turns.ts";
 
-export interface ReadContext {
+export interface ReadContext extends ReadTurnsContext {
   readonly clock: Clock;
   readonly random: Random;
   leader(): MemberId;
@@ -63,27 +63,22 @@ export class Reads {
 
   constructor(context: ReadContext) {
     this.#context = context;
-    this.#turns = new ReadTurns(context.clock);
+    this.#turns = new ReadTurns(context);
     this.#nextContext = firstNumber(context.random);
   }
 
   /**
    * Carries out a read of this member's state when it is as current as asked for. What was applied may be
    * undone for a while between the confirmation and the read; then the read waits for it again.
-   *
-   * @param held gives what has to be awaited before the state can be read at all.
    */
-  async run<T>(
-    consistency: Consistency,
-    read: () => T,
-    held: () => Promise<unknown> | undefined,
-  ): Promise<T> {
+  async run<T>(consistency: Consistency, read: () => T): Promise<T> {
     for (;;) {
-      const index = await this.#confirm(consistency);
-      const found = await this.#turns.run(
-        () => (this.#context.applied() < index ? undefined : answerOf(read)),
-        held,
-      );
+      const confirmed = this.#confirm(consistency);
+      const index = typeof confirmed === "number" ? confirmed : await confirmed;
+      const found = await this.#turns.run(() => {
+        if (this.#closed) throw closing();
+        return this.#context.applied() < index ? undefined : answerOf(read);
+      });
       if (found !== undefined) return found.answer;
     }
   }
@@ -105,9 +100,7 @@ export class Reads {
   /** Gives the index that must be applied when the state is read. */
   #confirmed(): Promise<number> {
     if (this.#closed) {
-      return Promise.reject(
-        new CoracleError("shutting_down", "This member is shutting down; ask another member."),
-      );
+      return Promise.reject(closing());
     }
     if (this.#count >= limits.readsInFlightMax) {
       return Promise.reject(
@@ -229,6 +222,10 @@ export class Reads {
     for (const waiter of round.waiters) this.#queued.push(waiter);
     this.#context.wake();
   }
+}
+
+function closing(): CoracleError {
+  return new CoracleError("shutting_down", "This member is shutting down; ask another member.");
 }
 
 function unconfirmed(blocked: Blocked | undefined): string {
