@@ -360,20 +360,30 @@ export class StateMachine {
     this.#db.close();
   }
 
-  /** Runs reads in one transaction, none of which changes anything: each takes a third of its time so. */
+  /** Runs reads in one transaction, in which each of them takes a third of the time. Throws only what `reads` does. */
   readTogether(reads: () => void): void {
-    if (this.#before !== undefined || this.#closed) {
-      reads();
-      return;
+    try {
+      if (this.#before === undefined) {
+        this.#beginRead.run();
+        this.#readOpen = true;
+      }
+    } catch {
+      // Each read begins its own then, and tells what is wrong.
     }
-    this.#beginRead.run();
-    this.#readOpen = true;
     try {
       reads();
     } finally {
-      this.#readOpen = false;
+      if (this.#readOpen) this.#endReads();
+    }
+  }
+
+  #endReads(): void {
+    this.#readOpen = false;
+    try {
+      this.#endRead.run();
+    } catch {
       // A statement that failed may have ended it.
-      if (this.#db.inTransaction) this.#endRead.run();
+      rollback(this.#db);
     }
   }
 

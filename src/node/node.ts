@@ -104,8 +104,8 @@ export class Node implements TransportEvents {
     this.#reads = new Reads({
       ...common,
       applied: () => this.#state.appliedIndex,
-      held: () => this.#installing,
-      together: (reads) => this.#state.readTogether(reads),
+      stateHeld: () => this.#installing,
+      readTogether: (reads) => this.#state.readTogether(reads),
       retryAfterMs: Math.max(2 * options.heartbeatMs, 100),
     });
     this.#peers = new PeerSet({ self, clock, transport });

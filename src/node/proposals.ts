@@ -1,5 +1,4 @@
 import { assert, present } from "../base/assert.ts";
-import type { Clock, Timer } from "../base/clock.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { firstNumber, type Random } from "../base/prng.ts";
@@ -8,22 +7,19 @@ import type { Batch, Command } from "../kv/types.ts";
 import type { ForwardOutcome, PeerMessage } from "../peer/types.ts";
 import { type MemberId, nobody, type RaftEvent, type StepResult } from "../raft/types.ts";
 import { encodeBatch } from "../wire/commands.ts";
+import { Gathering, type GatheringContext } from "./gathering.ts";
 import { grows } from "./growth.ts";
 import type { Blocked } from "./part.ts";
 import { commandBytes, notProposed, type Outcome, type Proposal, unknown } from "./waiter.ts";
 
 /** What proposals need to know of the node around them. */
-export interface ProposalContext {
+export interface ProposalContext extends GatheringContext {
   readonly self: MemberId;
-  readonly clock: Clock;
   readonly random: Random;
   /** The leader this member knows, or `nobody`. */
   leader(): MemberId;
   step(event: RaftEvent): StepResult;
   send(to: MemberId, message: PeerMessage): boolean;
-  wake(): void;
-  /** Whether an entry of the leader's log is still on its way to a majority. */
-  committing(): boolean;
   /** A log entry with so many commands was proposed. */
   observeBatch(commands: number): void;
   /** What the leader must not take now. */
@@ -32,25 +28,18 @@ export interface ProposalContext {
   readonly leaderWaitMs: number;
 }
 
-/**
- * For how long proposals gather at most while an entry is on its way: longer than the way to a majority
- * takes between near members with fast disks, and little beside that between others.
- */
-const gatherMs = 3;
-/** So many make an entry whose own cost does not count any more. */
-const gatheredMax = 512;
-
 /** Proposals in one log entry of this leader. */
 interface Pending {
   readonly term: number;
   readonly batch: Batch;
   readonly proposals: readonly Proposal[];
+  readonly sinceMs: number;
 }
 
 /**
  * Every proposal between its acceptance and its end, on the leader and on the member that a client
  * asked. All that arrive in one turn become one log entry, or one message to the leader; while an
- * entry is on its way to a majority, the next ones gather for a short time.
+ * entry is on its way to a majority, and a moment longer, the next ones gather.
  *
  * A proposal is in exactly one place: `#queued` (not sent anywhere: ends as not-proposed),
  * `#pending` (in this member's log: ends when its index is applied, whoever leads then) or
@@ -62,9 +51,7 @@ export class Proposals {
   readonly #pending = new Map<number, Pending>();
   readonly #forwarded = new Map<number, { readonly to: MemberId; readonly proposal: Proposal }>();
   #nextNumber: number;
-  /** Runs while proposals gather. */
-  #gathering: Timer | undefined;
-  #gatheredSinceMs = 0;
+  readonly #gathering: Gathering;
   #count = 0;
   #bytes = 0;
   #closed = false;
@@ -72,6 +59,7 @@ export class Proposals {
   constructor(context: ProposalContext) {
     this.#context = context;
     this.#nextNumber = firstNumber(context.random);
+    this.#gathering = new Gathering(context);
   }
 
   get inFlight(): number {
@@ -118,27 +106,16 @@ export class Proposals {
     const leader = this.#context.leader();
     if (leader === this.#context.self) {
       if (this.#gathers()) return;
-      this.#gathering?.cancel();
-      this.#gathering = undefined;
+      this.#gathering.proposed(this.#queued.length);
       this.#propose();
     } else if (leader === nobody) this.#endForwarded();
     else this.#forward(leader);
   }
 
-  /**
-   * Whether what is queued should wait for more. An entry costs every member a write to disk, and several
-   * of them wake-ups and messages, however much is in it.
-   */
+  /** Whether what is queued should wait for more, to be one entry with it. */
   #gathers(): boolean {
-    const { clock, committing, wake } = this.#context;
-    if (this.#closed || !committing() || this.#queued.length >= gatheredMax) return false;
-    if (batchLength(this.#queued) < this.#queued.length) return false;
-    const nowMs = clock.nowMs();
-    if (this.#gathering === undefined) {
-      this.#gatheredSinceMs = nowMs;
-      this.#gathering = clock.after(gatherMs, wake);
-    }
-    return nowMs - this.#gatheredSinceMs < gatherMs;
+    if (this.#closed || batchLength(this.#queued) < this.#queued.length) return false;
+    return this.#gathering.waits(this.#queued.length);
   }
 
   #propose(): void {
@@ -161,7 +138,8 @@ export class Proposals {
       // lead later: only an applied entry of another term proves that it took no effect.
       const cut = this.#pending.get(result.index);
       for (const proposal of cut?.proposals ?? []) proposal.end(overtaken);
-      this.#pending.set(result.index, { term: result.term, batch, proposals });
+      const sinceMs = this.#context.clock.nowMs();
+      this.#pending.set(result.index, { term: result.term, batch, proposals, sinceMs });
     }
   }
 
@@ -222,7 +200,10 @@ export class Proposals {
       for (const proposal of pending.proposals) proposal.end(lost);
       return;
     }
-    pending.proposals.forEach((proposal, at) => {
+    const { proposals, sinceMs } = pending;
+    const tookMs = this.#context.clock.nowMs() - sinceMs;
+    this.#gathering.answered(proposals.length, tookMs, this.#queued.length);
+    proposals.forEach((proposal, at) => {
       const result = present(outcome.results[at], `the result of command ${at} of entry ${index}`);
       proposal.end({ status: "done", result });
     });

@@ -23,8 +23,8 @@ function turnsOf(clock: FakeClock, held: () => Promise<void> | undefined = () =>
   let count = 0;
   const turns = new ReadTurns({
     clock,
-    held,
-    together(reads) {
+    stateHeld: held,
+    readTogether(reads) {
       count = 0;
       reads();
       groups.push(count);

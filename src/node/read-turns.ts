@@ -6,9 +6,9 @@ const turnBudgetMs = 5;
 export interface ReadTurnsContext {
   readonly clock: Clock;
   /** What has to be awaited before the state can be read at all. */
-  held(): Promise<unknown> | undefined;
+  stateHeld(): Promise<unknown> | undefined;
   /** Runs reads of the state that come one after another, which is cheaper than each by itself. */
-  together(reads: () => void): void;
+  readTogether(reads: () => void): void;
 }
 
 /**
@@ -42,26 +42,29 @@ export class ReadTurns {
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    this.#context.clock.endOfTurn(() => {
-      this.#scheduled = false;
-      this.#carryOut();
-    });
+    this.#context.clock.endOfTurn(() => this.#endOfTurn());
   }
 
-  #carryOut(): void {
-    const held = this.#context.held();
+  #endOfTurn(): void {
+    const held = this.#context.stateHeld();
     if (held !== undefined) {
-      const again = (): void => this.#schedule();
+      const again = (): void => this.#context.clock.endOfTurn(() => this.#endOfTurn());
       void held.then(again, again);
       return;
     }
-    const { clock, together } = this.#context;
-    const untilMs = clock.nowMs() + turnBudgetMs;
-    let done = 0;
-    together(() => {
-      while (done < this.#waiting.length && clock.nowMs() <= untilMs) this.#waiting[done++]?.();
-    });
-    this.#waiting = this.#waiting.slice(done);
+    this.#scheduled = false;
+    this.#context.readTogether(() => this.#carryOut());
     if (this.#waiting.length > 0) this.#schedule();
+  }
+
+  #carryOut(): void {
+    const { clock } = this.#context;
+    const untilMs = clock.nowMs() + turnBudgetMs;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    let done = 0;
+    do waiting[done++]?.();
+    while (done < waiting.length && clock.nowMs() <= untilMs);
+    if (done < waiting.length) this.#waiting = waiting.slice(done).concat(this.#waiting);
   }
 }

@@ -24,8 +24,8 @@ function setUp() {
       asked.push(event.context);
     },
     applied: () => world.applied,
-    held: () => world.held,
-    together: (each) => each(),
+    stateHeld: () => world.held,
+    readTogether: (each) => each(),
     wake: () => {},
     blocked: () => world.blocked,
     leaderWaitMs: 3000,

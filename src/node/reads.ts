@@ -1,4 +1,3 @@
-import type { Clock } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { firstNumber, type Random } from "../base/prng.ts";
@@ -9,7 +8,6 @@ import type { Blocked } from "./part.ts";
 import { ReadTurns, type ReadTurnsContext } from "./read-turns.ts";
 
 export interface ReadContext extends ReadTurnsContext {
-  readonly clock: Clock;
   readonly random: Random;
   leader(): MemberId;
   step(event: RaftEvent): void;

@@ -91,8 +91,8 @@ export class Core {
    */
   guardedIndex = 0;
   /**
-   * A committed membership change that waits to be handed out until this member's commit index is
-   * durable that far: what it tells a removed member about its removal it must not forget.
+   * The last membership change that was met before this member's commit index was durable that far.
+   * Nothing from it on is handed out until then: what a member makes of a change it must not forget.
    */
   heldConfIndex = 0;
   conf: ConfState;
@@ -199,7 +199,7 @@ export class Core {
     }
   }
 
-  /** The commit index that others may hear of. */
+  /** The commit index that others may hear of. It may be lower than what they heard before, which they pass over. */
   get announcedCommit(): number {
     const durable = this.log.durable.commit;
     return this.guardedIndex <= durable ? this.commit : durable;

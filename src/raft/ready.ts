@@ -87,19 +87,12 @@ function takeCommitted(core: Core): readonly Entry[] {
   if (end <= core.handedOut) return noEntries;
   const entries = core.log.entries(core.handedOut + 1, end + 1, core.limits.applyBytesMax);
   if (entries.length === 0) assert(false, `the log holds no entry ${core.handedOut + 1}, which is committed`);
-  const ripe = holdConf(core, entries);
+  const durable = core.log.durable.commit;
+  const held = entries.find(({ index, kind }) => kind === entryKind.confChange && index > durable);
+  if (held) core.heldConfIndex = held.index;
+  const ripe = held ? entries.slice(0, held.index - core.handedOut - 1) : entries;
   core.handedOut += ripe.length;
   return ripe;
-}
-
-/** What may be applied of these: up to the first membership change whose commit is not durable yet. */
-function holdConf(core: Core, entries: readonly Entry[]): readonly Entry[] {
-  const durable = core.log.durable.commit;
-  const change = entries.findIndex(({ index, kind }) => kind === entryKind.confChange && index > durable);
-  const held = entries[change];
-  if (!held) return entries;
-  core.heldConfIndex = held.index;
-  return entries.slice(0, change);
 }
 
 /** Checked with every `Ready`. The texts are made only when they are needed: this is the hot path. */

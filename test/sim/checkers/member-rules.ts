@@ -3,6 +3,7 @@ import type { MemberId, RaftStatus } from "../../../src/raft/types.ts";
 import { Violation } from "../engine/violation.ts";
 import type { Host } from "../members/host.ts";
 import type { MemberProcess } from "../members/process.ts";
+import { changes } from "./raft-rules.ts";
 
 /** Rules of single members that seldom show when they are broken: looked at where they are kept. */
 
@@ -59,15 +60,15 @@ export function checkFarewell(process: MemberProcess, removedSinceMs: number): v
 }
 
 /**
- * Of a member that is down or was wiped anything may be true. One that has begun anew knows what its
- * disk says is committed, and applies it before it campaigns.
+ * Of a member that is down or was wiped anything may be true. One that has begun anew is about to apply the
+ * changes of which its disk says that they are committed, and campaigns no earlier.
  */
 function knows(hosts: readonly Host[], member: MemberId, removed: MemberId): boolean {
   const process = hosts.find(({ disk }) => disk.identity?.memberId === member)?.process;
   if (process?.ready !== true) return true;
   const { state } = process.node;
   if (state.closed || state.membership().removed.includes(removed)) return true;
-  return state.appliedIndex < process.log.hardState.commit;
+  return changes(process, state.appliedIndex + 1, process.log.hardState.commit).length > 0;
 }
 
 /** A voter without a leader campaigns before long (thesis §3.4): nothing but a leader, a later term or a vote stops it. */

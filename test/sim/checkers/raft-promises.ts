@@ -198,8 +198,10 @@ export class RaftPromises {
   }
 }
 
-function note(durable: Durable, { hardState, snapshot }: RaftWrite, last: number | undefined): void {
-  if (hardState !== undefined) {
+function note(durable: Durable, write: RaftWrite, last: number | undefined): void {
+  const { hardState, snapshot, mustSync } = write;
+  // A commit index by itself is written without an fsync.
+  if (hardState !== undefined && mustSync) {
     durable.term = hardState.term;
     durable.votedFor = hardState.votedFor;
     durable.commit = hardState.commit;

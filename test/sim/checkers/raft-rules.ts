@@ -78,7 +78,7 @@ function checkRemembered(process: MemberProcess, does: string, upTo: number, dur
 }
 
 /** Changes of membership among the entries from `first` to `last`, as far as the log holds them. */
-function changes(process: MemberProcess, first: number, last: number): Entry[] {
+export function changes(process: MemberProcess, first: number, last: number): Entry[] {
   const { log } = process;
   const from = Math.max(first, log.firstIndex());
   const to = Math.min(last, log.lastIndex());

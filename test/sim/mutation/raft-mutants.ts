@@ -87,8 +87,8 @@ export const raftMutants: readonly Mutant[] = [
     edits: [
       {
         file: `${raft}/ready.ts`,
-        find: "if (!held) return entries;",
-        replace: "if (held === undefined || held.index > 0) return entries;",
+        find: "kind === entryKind.confChange && index > durable);",
+        replace: "kind === entryKind.confChange && index < 0 * durable);",
       },
     ],
   },
