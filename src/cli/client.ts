@@ -111,8 +111,9 @@ export class Client {
       const neededMs = earlier?.kind === "not-proposed" ? earlier.tookMs + slackMs : 1;
       // A change cut off before the member can say that it proposed nothing would end as unknown.
       if (neededMs > leftMs && request.method !== "GET") continue;
-      // A member that hangs must leave time for the others.
-      const shareMs = Math.max(leftMs / (this.#endpoints.length - index), Math.min(neededMs, leftMs), 1);
+      // A member that hangs must leave time for the others, where they may be asked after it.
+      const others = request.sending === "once" ? 0 : this.#endpoints.length - index - 1;
+      const shareMs = Math.max(leftMs / (1 + others), Math.min(neededMs, leftMs), 1);
       const outcome = await attempt(endpoint, request, shareMs);
       if ("status" in outcome) return outcome;
       // A read that ran out of time says less than what the member answered before.

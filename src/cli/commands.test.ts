@@ -192,6 +192,23 @@ describe("endpoints", () => {
     assert.equal(seen, 1);
   });
 
+  test("a change that is sent to nobody else has all the time there is", async () => {
+    const { createServer } = await import("node:http");
+    const server = createServer((_, response) => {
+      setTimeout(() => response.writeHead(503).end(), 700);
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const address = server.address();
+    assert.ok(typeof address === "object" && address !== null);
+    const { exitCode, io } = await run(
+      ["member", "remove", "n2", "--timeout", "1s"],
+      [`127.0.0.1:${address.port}`, "127.0.0.1:1"],
+    );
+    server.closeAllConnections();
+    server.close();
+    assert.equal(exitCode, 3, io.errors);
+  });
+
   test("a change without idempotency key is never sent twice", async () => {
     const broken = await fake(() => ({ status: 0, body: null, hangUp: true }));
     const other = await fake(() => ({ status: 200, body: {} }));
@@ -330,6 +347,7 @@ describe("wrong usage is one sentence and exit code 2", () => {
     ],
     [["puut"], /There is no command "puut"; did you mean put\?/],
     [["xyzzy"], /There is no command "xyzzy"; see coracle --help\./],
+    [["help", "xyzzy"], /There is no command "xyzzy"; see coracle --help\./],
     [["put", "--prefx", "k"], /There is no option --prefx; did you mean --prev\?/],
     [["del", "k", "--prefx"], /did you mean --prefix\?/],
     [["get"], /The argument <key> is missing; see coracle get --help\./],

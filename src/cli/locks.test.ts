@@ -89,11 +89,11 @@ describe("locks over members", () => {
         () => (answered = true),
         () => {},
       );
-      while ((await claims(one.service)).length < 2) await pass(5);
+      while ((await done(claims(one.service))).length < 2) await pass(5);
       cluster.cut.add(two.id);
       await done(locksOf(one.service, clock).release(held.key));
       // Nobody renews the waiter's lease; its end deletes its key on the side of the majority.
-      while ((await claims(one.service)).length > 0) await pass(50);
+      while ((await done(claims(one.service))).length > 0) await pass(50);
       assert.equal(answered, false, "it could not know");
       cluster.cut.clear();
       await assert.rejects(

@@ -115,6 +115,11 @@ export async function firstStart(
     return joinCluster(config, result.addresses, ask, signal);
   }
   const { clusterId, memberId, members } = result;
+  log.info("No data in {dataDir}: the new cluster {clusterId} begins with it, of {count} member(s).", {
+    dataDir: config.dataDir,
+    clusterId,
+    count: members.length,
+  });
   return { identity: { clusterId, memberId, name: config.name }, members, logStart: foundation };
 }
 

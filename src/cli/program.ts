@@ -38,7 +38,7 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
   });
   try {
     refuseBrokenText(args);
-    refuseUnknownCommand(program, args[0]);
+    refuseUnknownCommand(program, args[0] === "help" ? args[1] : args[0]);
     if (args[0] === "completion" && args[1] === "bash" && args.length === 2) {
       await io.out(bashCompletion);
       return exitCodes.ok;

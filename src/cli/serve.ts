@@ -56,11 +56,11 @@ async function finish(
   if (reason === "signal") {
     log.info("Stopping.");
     if (config.leaveOnStop) await leave(member);
+  } else if (reason.kind === "left") {
+    log.info("This member left the cluster; its data folder can be deleted.");
   } else {
-    log.info(
-      reason.kind === "left"
-        ? "This member left the cluster; its data folder can be deleted."
-        : "This member was removed from the cluster; to come back, delete its data folder and start it with --join.",
+    log.error(
+      "This member was removed from the cluster; to come back, delete its data folder and start it with --join.",
     );
   }
   if (!(await stoppedInTime(config, member))) return exitFatal;
