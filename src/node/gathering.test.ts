@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { seededRandom } from "../base/prng.ts";
 import { FakeClock } from "./fake-clock.test-support.ts";
 import { Gathering } from "./gathering.ts";
 
@@ -82,29 +83,58 @@ test("a lone client that comes back is alone", () => {
   assert.equal(gathering.waits(1), false);
 });
 
-test("after waiting in vain the next ones are not waited for, twice as many each time", () => {
-  const { gathering, clock } = setUp();
-  let waited: number[] = [];
-  const answer = (back: number): void => {
+/** Entries of four, one proposal waiting each time, of which `back` come back. Tells which were waited for. */
+function answer(setting: ReturnType<typeof setUp>, entries: number, back: number): number[] {
+  const { gathering, clock } = setting;
+  const waited: number[] = [];
+  for (let at = 0; at < entries; at++) {
     gathering.answered(4, 4, 1);
     if (gathering.waits(1)) waited.push(at);
     clock.advance(2);
     assert.equal(gathering.waits(1 + back), false);
     gathering.proposed(1 + back);
-  };
-  let at = 0;
-  for (; at < 20; at++) answer(1);
-  assert.deepEqual(waited, [0, 2, 5, 10, 19]);
-  waited = [];
-  for (; at < 1000; at++) answer(1);
-  const gaps = waited.map((each, index) => each - (waited[index - 1] ?? each));
-  assert.equal(Math.max(...gaps), 65);
-  // Half of them is enough to believe in it again.
-  for (; waited.at(-1) !== at - 1; at++) answer(2);
-  waited = [];
-  const from = at;
-  for (; at < from + 4; at++) answer(2);
-  assert.equal(waited.length, 4);
+  }
+  return waited;
+}
+
+test("those who seldom come back are waited for in four entries of 68", () => {
+  const setting = setUp();
+  const waited = answer(setting, 150, 1);
+  assert.deepEqual(waited, [0, 1, 2, 3, 67, 68, 69, 70, 134, 135, 136, 137]);
+});
+
+test("those who mostly come back are waited for each time, also after a time when they did not", () => {
+  const setting = setUp();
+  assert.equal(answer(setting, 100, 3).length, 100);
+  answer(setting, 200, 0);
+  const waited = answer(setting, 200, 3);
+  assert.ok((waited[0] ?? 64) < 64);
+  assert.equal(waited.length, 200 - (waited[0] ?? 0));
+});
+
+test("requests that come by chance are not waited for, however many they are", () => {
+  for (const perMs of [0.2, 0.5, 1, 3, 10, 30]) {
+    const { gathering, clock } = setUp();
+    const random = seededRandom(7);
+    let [queued, late, entries] = [1, 0, 0];
+    const pass = (ms: number): void => {
+      clock.advance(ms);
+      for (let due = perMs * ms; due > 0; due--) if (random.below(1000) < Math.min(due, 1) * 1000) queued++;
+    };
+    while (entries < 2000) {
+      const sinceMs = clock.nowMs();
+      while (gathering.waits(queued)) pass(0.25);
+      if (queued > 0 && clock.nowMs() > sinceMs) late++;
+      const count = queued;
+      gathering.proposed(count);
+      queued = 0;
+      for (let tookMs = 0; tookMs < 3; tookMs += 0.25) pass(0.25);
+      gathering.answered(count, 3, queued);
+      while (queued === 0) pass(0.25);
+      entries++;
+    }
+    assert.ok(late < entries / 5, `${perMs} a millisecond: ${late} of ${entries} waited`);
+  }
 });
 
 test("a wait while an entry is on its way ends with that for those who were answered", () => {

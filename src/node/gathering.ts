@@ -10,12 +10,18 @@ const gatheredMax = 512;
 /** For how long at most those who were just answered are waited for. */
 const returnMs = 2;
 /**
- * … and for what part of the time that their entry took. In that part of it fewer than half of them come by
- * chance, when they are clients that wait for nothing.
+ * … and for what part of the time that their entry took. In that part of it 3 for 7 of them come by chance,
+ * on average, when they are requests that wait for nothing.
  */
-const returnShare = 0.75;
-/** The most entries without waiting, after it was in vain. */
-const entriesWithoutMax = 64;
+const returnPart = 0.75;
+/** What share of those that were answered lately must have come back. */
+const returnShareMin = 0.5;
+/** What was before counts so much less with each time. */
+const fading = 7 / 8;
+/** Where too few come back, it is tried again after so many entries, */
+const retryAfterEntries = 64;
+/** with so many, for it takes a few until all clients go on together. */
+const trialEntries = 4;
 
 export interface GatheringContext {
   readonly clock: Clock;
@@ -40,10 +46,16 @@ export class Gathering {
   /** How many were answered since the last entry, and how many are queued once all of them came back. */
   #answered = 0;
   #expected = 0;
-  #expectedUntilMs = 0;
-  /** How many answered entries are not waited for, and how many the next time when that is in vain. */
-  #without = 0;
-  #withoutNext = 1;
+  /** Whoever is back no earlier than this did not go on at once. */
+  #lateMs = 0;
+  #windowMs = 0;
+  /** Begins when somebody waits for them: what is said to them takes its time, too. */
+  #expectedUntilMs: number | undefined;
+  /** Of those that were answered lately: all, and those that came back in time. */
+  #lately = 0;
+  #cameBackLately = 0;
+  #trial = trialEntries;
+  #entriesUntilRetry = retryAfterEntries;
 
   constructor(context: GatheringContext) {
     this.#context = context;
@@ -55,8 +67,8 @@ export class Gathering {
     const { clock, committing } = this.#context;
     const nowMs = clock.nowMs();
     if (committing()) this.#untilMs ??= nowMs + gatherMs;
-    else if (queued >= this.#expected) return false;
-    else this.#untilMs = this.#expectedUntilMs;
+    else if (queued >= this.#expected || (this.#expectedUntilMs ?? this.#lateMs) <= nowMs) return false;
+    else this.#untilMs = this.#expectedUntilMs ??= nowMs + this.#windowMs;
     if (nowMs >= this.#untilMs) return false;
     this.#wakeAt(this.#untilMs, nowMs);
     return true;
@@ -67,25 +79,34 @@ export class Gathering {
     this.#stopTimer();
     this.#untilMs = undefined;
     if (this.#answered === 0) return;
-    const cameBack = queued - (this.#expected - this.#answered);
-    if (cameBack * 2 >= this.#answered) this.#withoutNext = 1;
-    else {
-      this.#without = this.#withoutNext;
-      this.#withoutNext = Math.min(2 * this.#withoutNext, entriesWithoutMax);
-    }
+    const inTime = this.#expectedUntilMs !== undefined || this.#context.clock.nowMs() < this.#lateMs;
+    const cameBack = inTime ? queued - (this.#expected - this.#answered) : 0;
+    this.#lately = this.#lately * fading + this.#answered;
+    this.#cameBackLately = this.#cameBackLately * fading + Math.min(cameBack, this.#answered);
+    if (this.#trial > 0) this.#trial--;
     this.#answered = 0;
     this.#expected = 0;
+    this.#expectedUntilMs = undefined;
+  }
+
+  /** Whether those who are answered seem to go on at once. */
+  get #believes(): boolean {
+    return this.#trial > 0 || this.#cameBackLately >= this.#lately * returnShareMin;
   }
 
   /** An entry of `count` proposals, which took so long, was answered while `queued` others wait. */
   answered(count: number, tookMs: number, queued: number): void {
-    if (this.#without > 0) {
-      this.#without--;
-      return;
+    if (!this.#believes) {
+      if (--this.#entriesUntilRetry > 0) return;
+      this.#entriesUntilRetry = retryAfterEntries;
+      this.#trial = trialEntries;
+      this.#lately = 0;
+      this.#cameBackLately = 0;
     }
     this.#answered += count;
     this.#expected = Math.max(this.#expected, queued) + count;
-    this.#expectedUntilMs = this.#context.clock.nowMs() + Math.min(returnMs, returnShare * tookMs);
+    this.#windowMs = Math.min(returnMs, returnPart * tookMs);
+    this.#lateMs = this.#context.clock.nowMs() + tookMs;
   }
 
   #wakeAt(atMs: number, nowMs: number): void {
