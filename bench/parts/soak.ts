@@ -171,6 +171,7 @@ async function run(options: PartOptions): Promise<PartResult> {
           "failed",
           "attempts repeated",
           "events to watchers",
+          "watches broken off",
           "cores used by all members",
         ],
         rows: sides.map((side) => {
