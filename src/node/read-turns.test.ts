@@ -49,12 +49,27 @@ test("what is asked in one turn is read together at its end, in the order of ask
   assert.deepEqual(await answers, [1, 2, 3]);
 });
 
-test("long reads leave the rest to the next turn", () => {
+test("long reads leave the rest to the next turn, in their order", () => {
   const clock = new SlowClock();
   const { run, groups } = turnsOf(clock);
-  for (const ms of [1, 1, 10, 1, 10, 10]) void run(() => clock.take(ms));
+  const done: number[] = [];
+  for (const [at, ms] of [1, 1, 10, 1, 10, 10].entries()) {
+    void run(() => {
+      clock.take(ms);
+      done.push(at);
+    });
+  }
   clock.advance(100);
   assert.deepEqual(groups, [3, 2, 1]);
+  assert.deepEqual(done, [0, 1, 2, 3, 4, 5]);
+});
+
+test("the time of short reads adds up, until one of them has to wait", () => {
+  const clock = new SlowClock();
+  const { run, groups } = turnsOf(clock);
+  for (const ms of [1, 1, 1, 1, 2, 1]) void run(() => clock.take(ms));
+  clock.advance(100);
+  assert.deepEqual(groups, [5, 1]);
 });
 
 test("a read waits for as long as the state is held", async () => {
