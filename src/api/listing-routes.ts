@@ -113,11 +113,10 @@ async function listKeys(api: ApiContext, c: Context): Promise<Response> {
   });
 }
 
-function streamKeys({ service, clock }: ApiContext, request: Request): Promise<Response> {
+function streamKeys({ service }: ApiContext, request: Request): Promise<Response> {
   const query = parseQuery(streamQuery, queryOf(request.url));
   const options = {
     kv: service.kv,
-    clock,
     page: pageOf(query),
     limit: query.limit ?? Number.POSITIVE_INFINITY,
     keysOnly: query.keys_only === true,

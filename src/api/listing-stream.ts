@@ -1,5 +1,4 @@
 import { concatBytes, utf8 } from "../base/bytes.ts";
-import type { Clock } from "../base/clock.ts";
 import { CoracleError } from "../base/errors.ts";
 import type { RangeOperation, RangeResult } from "../kv/types.ts";
 import type { Consistency, KvService } from "../service/service.ts";
@@ -15,7 +14,6 @@ const waitingBytesMax = 64 * 1024;
 
 export interface ListingOptions {
   readonly kv: KvService;
-  readonly clock: Clock;
   readonly page: Cursor;
   /** Most keys to list. */
   readonly limit: number;
@@ -84,8 +82,7 @@ class Listing {
 
   /** The revision is fixed, so this member's own state will do: it has it since the first page. */
   async #readOn(): Promise<RangeResult> {
-    // Others are served between two pages.
-    await new Promise<void>((resolve) => this.#options.clock.endOfTurn(resolve));
+    // A read waits for the end of the turn, so others are served between two pages.
     try {
       return await this.#read({ mode: "serializable" });
     } catch (error) {

@@ -348,6 +348,8 @@ describe("wrong usage is one sentence and exit code 2", () => {
     [["puut"], /There is no command "puut"; did you mean put\?/],
     [["xyzzy"], /There is no command "xyzzy"; see coracle --help\./],
     [["help", "xyzzy"], /There is no command "xyzzy"; see coracle --help\./],
+    [["help", "member", "xyzzy"], /There is no command "member xyzzy"; see coracle member --help\./],
+    [["member", "xyzzy", "--help"], /There is no command "member xyzzy"; see coracle member --help\./],
     [["put", "--prefx", "k"], /There is no option --prefx; did you mean --prev\?/],
     [["del", "k", "--prefx"], /did you mean --prefix\?/],
     [["get"], /The argument <key> is missing; see coracle get --help\./],

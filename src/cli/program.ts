@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { present } from "../base/assert.ts";
 import { CoracleError, messageOf } from "../base/errors.ts";
 import { bashCompletion } from "./bash-completion.ts";
 import { addCompactCommand } from "./compact.ts";
@@ -32,21 +33,24 @@ const completionExample = "\nExample:\n  source <(coracle completion bash)";
  */
 export async function runProgram(args: readonly string[], io: Io): Promise<number> {
   let exitCode: number = exitCodes.ok;
+  const asksHelp = args[0] === "help" && args.length > 1;
+  const words = asksHelp ? args.slice(1) : args;
   const pending: Promise<void>[] = [];
   const program = buildProgram(io, pending, (code) => {
     exitCode = code;
   });
   try {
     refuseBrokenText(args);
-    refuseUnknownCommand(program, args[0] === "help" ? args[1] : args[0]);
+    refuseUnknownCommand(program, words);
     if (args[0] === "completion" && args[1] === "bash" && args.length === 2) {
       await io.out(bashCompletion);
       return exitCodes.ok;
     }
     if (args[0] === "completion" || args[0] === "complete") await addCompletion(program);
-    await program.parseAsync([...args], { from: "user" });
+    // Of any command, where the library knows only those of the first level.
+    await program.parseAsync(asksHelp ? [...words, "--help"] : [...args], { from: "user" });
   } catch (error) {
-    exitCode = await report(error, io, (wrong) => usageSentence(wrong, program, args));
+    exitCode = await report(error, io, (wrong) => usageSentence(wrong, program, words));
   }
   await Promise.all(pending);
   return exitCode;
@@ -112,10 +116,15 @@ function refuseBrokenText(args: readonly string[]): void {
 }
 
 /** Also with --help behind it, which would else show the help of the whole. */
-function refuseUnknownCommand(program: Command, name: string | undefined): void {
-  if (name === undefined || name.startsWith("-") || name === "help" || name === "complete") return;
-  if (program.commands.some((command) => command.name() === name)) return;
-  program.parse([name], { from: "user" });
+function refuseUnknownCommand(program: Command, words: readonly string[]): void {
+  let command = program;
+  for (const [at, word] of words.entries()) {
+    const takesWords = command.commands.length === 0 || command.registeredArguments.length > 0;
+    if (takesWords || word.startsWith("-") || word === "help" || word === "complete") return;
+    const next = command.commands.find((one) => one.name() === word);
+    if (next === undefined) program.parse(words.slice(0, at + 1), { from: "user" });
+    command = present(next, "a command whose name was parsed");
+  }
 }
 
 async function report(

@@ -94,6 +94,7 @@ export class TestCluster {
         setRemoved: () => {},
         send: (to, message) => this.#send(id, to, message),
         connected: (to) => !this.cut.has(id) && !this.cut.has(to),
+        trouble: () => undefined,
         roundTripMs: () => 1,
         close: () => Promise.resolve(),
         sendSnapshot: () => Promise.reject(new Error("no snapshots here")),

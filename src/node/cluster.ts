@@ -38,6 +38,8 @@ export interface ClusterContext {
   step(event: RaftEvent): StepResult;
   send(to: MemberId, message: PeerMessage): boolean;
   connected(member: MemberId): boolean;
+  /** Why the last attempt to connect to a member failed. */
+  trouble(member: MemberId): string | undefined;
   readonly membership: MembershipChanges;
   view(): Membership;
   raft(): RaftStatus;
@@ -50,6 +52,8 @@ export interface ClusterContext {
   handler(name: string): RequestHandler | undefined;
   blocked(): Blocked | undefined;
   readonly requestTimeoutMs: number;
+  /** How long a request waits for a leader while there is none. */
+  readonly leaderWaitMs: number;
 }
 
 /** What one member answers about itself; absent when it did not answer. */
@@ -184,15 +188,20 @@ export class Cluster {
     return this.askLeader("admin", request);
   }
 
-  /** Has the leader do it, wherever it is; what was surely not done is tried again until the deadline. */
+  /**
+   * Has the leader do it, wherever it is; what was surely not done is tried again until the deadline,
+   * which comes sooner while nobody leads.
+   */
   async askLeader(name: string, body: unknown): Promise<unknown> {
-    const { clock, requestTimeoutMs, self } = this.#context;
-    const untilMs = clock.nowMs() + requestTimeoutMs;
+    const { clock, requestTimeoutMs, leaderWaitMs, self } = this.#context;
+    const startMs = clock.nowMs();
     for (;;) {
       const leader = this.#context.leader();
-      const again = new CoracleError("no_leader", "The cluster has no leader now; nothing was changed.");
+      const untilMs = startMs + (leader === nobody ? leaderWaitMs : requestTimeoutMs);
       try {
-        if (leader === nobody) throw again;
+        if (leader === nobody) {
+          throw new CoracleError("no_leader", "The cluster has no leader now; nothing was changed.");
+        }
         if (leader === self) return await this.#answerSelf(name, body);
         return await this.ask(leader, name, body, requestTimeoutMs);
       } catch (error) {
@@ -327,7 +336,7 @@ export class Cluster {
     if (!this.members().some(({ id }) => id === this.#context.self)) {
       return { ready: false, reason: "this member waits for the cluster's data" };
     }
-    if (this.#context.leader() === nobody) return { ready: false, reason: "no leader is known" };
+    if (this.#context.leader() === nobody) return { ready: false, reason: this.#whyNoLeader() };
     const { commit, applied } = this.#context.raft();
     if (applied === 0) return { ready: false, reason: "this member waits for a snapshot" };
     if (commit - applied > 1000)
@@ -335,6 +344,15 @@ export class Cluster {
     const unready = this.#context.blocked()?.unready;
     if (unready !== undefined) return { ready: false, reason: unready };
     return { ready: true, reason: "" };
+  }
+
+  /** With what keeps this member from others: a token that differs shows nowhere else but in the log. */
+  #whyNoLeader(): string {
+    const troubles = this.members().flatMap(({ id, name }) => {
+      const trouble = this.#context.trouble(id);
+      return trouble === undefined ? [] : [`${name}: ${trouble}`];
+    });
+    return ["no leader is known", ...troubles].join("; ");
   }
 
   /** Why writes that grow the store cannot be taken with this member's disk and quota. */

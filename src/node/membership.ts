@@ -18,7 +18,7 @@ export interface MembershipContext {
   readonly self: MemberId;
   readonly clock: Clock;
   step(event: RaftEvent): StepResult;
-  status(): RaftStatus;
+  raft(): RaftStatus;
   membership(): Membership;
   /** Whether a connection to this member is open: its process runs. */
   connected(member: MemberId): boolean;
@@ -117,7 +117,7 @@ export class MembershipChanges {
 
   /** Promotes learners that caught up and, where allowed, removes voters that are long dead. Called about once a second. */
   autopilot(): void {
-    const status = this.#context.status();
+    const status = this.#context.raft();
     if (status.role !== "leader") {
       this.#deadSinceMs.clear();
       return;
@@ -178,7 +178,7 @@ export class MembershipChanges {
   }
 
   #caughtUp(id: MemberId): boolean {
-    const { lastIndex, progress } = this.#context.status();
+    const { lastIndex, progress } = this.#context.raft();
     const peer = progress.find(({ member }) => member === id);
     return (
       peer?.active === true &&
@@ -190,7 +190,7 @@ export class MembershipChanges {
 
   /** Refuses a removal after which the members known to be alive are no majority of those left. */
   #requireQuorumWithout(id: MemberId, name: string): void {
-    const { conf, progress } = this.#context.status();
+    const { conf, progress } = this.#context.raft();
     const left = conf.voters.filter((voter) => voter !== id);
     // A new leader takes everybody for active at first; an open connection is proof.
     const reachable = (voter: MemberId): boolean =>

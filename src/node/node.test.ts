@@ -73,6 +73,7 @@ class Cluster {
         setRemoved: () => {},
         send: (to, message) => this.#send(id, to, message),
         connected: (to) => !this.cut.has(to),
+        trouble: (to) => (this.cut.has(to) ? "it was not reached" : undefined),
         roundTripMs: () => 1,
         close: () => Promise.resolve(),
         sendSnapshot: () => Promise.reject(new Error("no snapshots here")),
@@ -212,6 +213,23 @@ describe("a cluster of nodes", () => {
       question,
       (error) => error instanceof CoracleError && error.code === "shutting_down",
     );
+  });
+
+  test("waits for a leader no longer than it may, and says whom it does not reach", async () => {
+    const cluster = new Cluster(3);
+    const leader = await cluster.leader();
+    for (const id of [1, 2, 3]) if (id !== leader.raftStatus().id) cluster.cut.add(id);
+    await cluster.until("it leads no longer", () => leader.raftStatus().leader === 0);
+    const askedMs = cluster.clock.nowMs();
+    const removal = cluster.end(leader.cluster.removeMember(leader.raftStatus().id));
+    await assert.rejects(removal, (error) => error instanceof CoracleError && error.code === "no_leader");
+    const tookMs = cluster.clock.nowMs() - askedMs;
+    assert.ok(tookMs >= 3000 && tookMs < 3200, `${tookMs} ms`);
+    const [first, second] = [...cluster.cut].map((id) => `n${id}: it was not reached`);
+    assert.deepEqual(leader.cluster.readiness(), {
+      ready: false,
+      reason: `no leader is known; ${first}; ${second}`,
+    });
   });
 
   test("logs whom it is connected with by name, or by id before it knows the name", async () => {

@@ -133,7 +133,6 @@ export class Node implements TransportEvents {
     });
     this.membership = new MembershipChanges({
       ...common,
-      status: () => this.#driver.raft.status(),
       membership: () => this.#state.membership(),
       newId: deps.newId,
       removeDeadAfterMs: options.removeDeadAfterMs,
@@ -142,7 +141,6 @@ export class Node implements TransportEvents {
       ...common,
       membership: this.membership,
       view: () => this.#state.membership(),
-      raft: () => this.#driver.raft.status(),
       figures: () => this.figures(),
       build: deps.build,
       stopping: () => this.#stopping !== undefined,
@@ -180,9 +178,11 @@ export class Node implements TransportEvents {
       clock,
       random,
       leader: () => this.#driver.raft.leader,
+      raft: () => this.#driver.raft.status(),
       step: this.#driver.step.bind(this.#driver),
       send: (to: MemberId, message: PeerMessage): boolean => transport.send(to, message),
       connected: (member: MemberId) => transport.connected(member),
+      trouble: (member: MemberId) => transport.trouble(member),
       wake: (): void => this.#wake(),
       committing: () => this.#driver.raft.commit < this.#driver.raft.lastIndex,
       blocked: () => this.#parts.blocked(this.#applier.trouble),

@@ -86,10 +86,12 @@ describe("the peer network", () => {
       await until(() => a.network.connected(2), "connected");
       await b.network.close();
       await until(() => a.disconnected.includes(2), "told");
+      await until(() => a.network.trouble(2)?.includes("was not reached") === true, "it tried again");
       const again = await startMember(2, { limits, listen: parseAddress(b.endpoint.address) });
       again.network.setPeers([a.endpoint]);
       await using([again], async () => {
         await until(() => a.network.connected(2) && again.network.connected(1), "connected again");
+        assert.equal(a.network.trouble(2), undefined);
       });
     });
   });
@@ -109,6 +111,10 @@ describe("the peer network", () => {
       await until(() => (removed?.refused.length ?? 0) > 0, "it is told that it was removed");
       assert.deepEqual(removed?.refused.map(({ member, reason }) => [member, reason])[0], [2, "removed"]);
       for (const other of others) assert.equal(other.network.connected(2), false);
+      const why = (): string[] => others.map(({ network }) => network.trouble(2) ?? "");
+      await until(() => !why().includes(""), "each knows why");
+      const patterns = [/\(cluster\)/, /\(token\): the join tokens differ/, /\(version\)/, /\(removed\)/];
+      for (const [at, pattern] of patterns.entries()) assert.match(why()[at] ?? "", pattern);
       assert.deepEqual(b.received, []);
       // Without proof a refusal is a hint at most.
       assert.deepEqual(others[1]?.refused, []);

@@ -127,6 +127,10 @@ export class PeerNetwork implements Transport {
     return this.#links.get(member)?.connected ?? false;
   }
 
+  trouble(member: MemberId): string | undefined {
+    return this.#links.get(member)?.trouble;
+  }
+
   roundTripMs(member: MemberId): number | undefined {
     return this.#links.get(member)?.roundTripMs;
   }

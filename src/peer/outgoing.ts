@@ -30,6 +30,7 @@ export class OutgoingLink {
   #pingSentMs = 0;
   #unanswered = 0;
   #roundTripMs: number | undefined;
+  #trouble: string | undefined;
 
   constructor(context: PeerContext, endpoint: PeerEndpoint, events: OutgoingEvents) {
     this.#context = context;
@@ -43,6 +44,11 @@ export class OutgoingLink {
 
   get roundTripMs(): number | undefined {
     return this.#roundTripMs;
+  }
+
+  /** Why the last attempt to connect failed, until one succeeds. */
+  get trouble(): string | undefined {
+    return this.#trouble;
   }
 
   /** Dials now, unless it is connected or at it. */
@@ -108,10 +114,11 @@ export class OutgoingLink {
     } catch (error) {
       this.#dialling = false;
       if (this.#stopped.signal.aborted) return;
+      this.#trouble = messageOf(error);
       log.debug("No connection to {name} ({member}): {reason}.", {
         name,
         member: expectedId,
-        reason: messageOf(error),
+        reason: this.#trouble,
       });
       this.#retryLater();
       if (error instanceof DialError && error.refusal !== undefined && error.authenticated) {
@@ -127,6 +134,7 @@ export class OutgoingLink {
     }
     const { id, name, address } = this.endpoint;
     this.#open = dialled;
+    this.#trouble = undefined;
     this.#unanswered = 0;
     dialled.socket.handle({
       onFrame: (frame) => this.#onFrame(frame, dialled),

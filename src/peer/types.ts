@@ -51,6 +51,8 @@ export interface Transport {
    */
   send(to: MemberId, message: PeerMessage): boolean;
   connected(member: MemberId): boolean;
+  /** Why the last attempt to connect failed; `undefined` when it did not, or there was none. */
+  trouble(member: MemberId): string | undefined;
   /** Milliseconds of the last measured round trip, or `undefined`. */
   roundTripMs(member: MemberId): number | undefined;
   close(): Promise<void>;

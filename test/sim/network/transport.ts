@@ -113,6 +113,11 @@ export class SimTransport implements Transport, SnapshotCarrier {
     return this.#links.get(member)?.connection?.diallerOpen === true;
   }
 
+  /** The simulator looks at what members do, not at what they say of their connections. */
+  trouble(): undefined {
+    return undefined;
+  }
+
   roundTripMs(member: MemberId): number | undefined {
     return this.connected(member) ? 1 : undefined;
   }
