@@ -6,20 +6,19 @@ import { rangeScript } from "./range-load.ts";
 
 /** The request that the script would send for this number. */
 function requestOf(script: string, number: number): string {
-  const [, head = "", tail = ""] = /^local head, tail = (".*"), (".*")$/m.exec(script) ?? [];
   const table = (name: string): string[] => {
     const [, list = ""] = new RegExp(`^local ${name} = \\{(.*)\\}$`, "m").exec(script) ?? [];
     return JSON.parse(`[${list}]`) as string[];
   };
-  const [three, two] = [table("three"), table("two")];
+  const [parts, three, two] = [table("parts"), table("three"), table("two")];
   const low = number % 100_000;
   const digits = [three[Math.floor(number / 100_000)], three[Math.floor(low / 100)], two[low % 100]];
-  return `${JSON.parse(head)}${digits.join("")}${JSON.parse(tail)}`;
+  return parts.join(digits.join(""));
 }
 
 describe("the load of keys at random from all", () => {
   for (const face of [faces.coracleWrk, faces.gatewayWrk]) {
-    for (const operation of ["put", "get"] as const) {
+    for (const operation of ["put", "get", "get-serializable", "txn", "range"] as const) {
       test(`${face.name} ${operation}: the script writes a key as the face does`, () => {
         const options = { target: "h:1", inFlight: 1, seconds: 1, keys: 5_000_000, folder: "" };
         const script = rangeScript({ ...options, face, operation });

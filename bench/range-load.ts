@@ -1,16 +1,17 @@
 import { benchValue, keyOf } from "./fill.ts";
 import { runWrkScript, wrkDone } from "./load.ts";
-import type { Face, LoadResult } from "./types.ts";
+import type { Face, LoadResult, Operation } from "./types.ts";
 
 /**
  * wrk with keys at random from as many as wanted. A list of all requests, as smaller loads have it, is
  * too much for wrk's script at a million keys; here the script draws a number and puts its digits, as
- * the face writes them, into the one request.
+ * the face writes them, wherever the one request has its key.
  */
 
 export interface RangeLoadOptions {
   readonly face: Face;
-  readonly operation: "put" | "get";
+  /** `range` has no key to draw: it always reads the first ones. */
+  readonly operation: Exclude<Operation, "mix">;
   /** `host:port`. */
   readonly target: string;
   readonly inFlight: number;
@@ -40,13 +41,13 @@ export function rangeScript(options: RangeLoadOptions): string {
   const zeros = "0".repeat(digits);
   const plain: Writing = (part) => part;
   const writing = text.includes(zeros) ? plain : btoa;
-  const at = text.indexOf(writing(zeros));
-  if (at < 0) throw new Error(`no key in ${text}`);
+  const parts = text.split(writing(zeros));
+  if (parts.length === 1 && options.operation !== "range") throw new Error(`no key in ${text}`);
   const table = (count: number, width: number): string =>
     Array.from({ length: count }, (_, n) => JSON.stringify(writing(String(n).padStart(width, "0")))).join(
       ",",
     );
-  return `local head, tail = ${JSON.stringify(text.slice(0, at))}, ${JSON.stringify(text.slice(at + writing(zeros).length))}
+  return `local parts = {${parts.map((part) => JSON.stringify(part)).join(",")}}
 local three = {${table(1000, 3)}}
 local two = {${table(100, 2)}}
 function init() math.randomseed(${Date.now() % 1_000_000}) end
@@ -54,7 +55,8 @@ function request()
   local n = math.random(0, ${options.keys - 1})
   local high = math.floor(n / 100000)
   local low = n % 100000
-  return head .. three[high + 1] .. three[math.floor(low / 100) + 1] .. two[low % 100 + 1] .. tail
+  local digits = three[high + 1] .. three[math.floor(low / 100) + 1] .. two[low % 100 + 1]
+  return table.concat(parts, digits)
 end
 ${wrkDone}`;
 }

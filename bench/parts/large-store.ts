@@ -13,11 +13,20 @@ import { perSide } from "../side-by-side.ts";
 
 /*
  * What a large store costs: memory of the members, the time of a restart until every member serves
- * again, and writes and reads beside those of a small store of the same run.
+ * again, and loads beside those of a small store of the same run.
  */
 
 const smallKeys = 10_000;
-const inFlight = 64;
+const operations = ["put", "get", "get-serializable", "txn", "range"] as const;
+type LargeOperation = (typeof operations)[number];
+const titles: Readonly<Record<LargeOperation, string>> = {
+  put: "PUT",
+  get: "GET, linearizable",
+  "get-serializable": "GET, serializable",
+  txn: "transaction: compare and put",
+  range: "range of the first 1,000 keys",
+};
+const inFlightOf = (operation: LargeOperation): number => (operation === "range" ? 8 : 64);
 /** Nothing is compacted on either side: the fill and the loads stay as they are. */
 const flags = { coracle: ["--compact-keep-age", "off", "--compact-revisions-max", "0"] } as const;
 
@@ -28,10 +37,7 @@ interface Load {
   readonly p999Ms: number;
 }
 
-interface Loads {
-  readonly put: Load;
-  readonly get: Load;
-}
+type Loads = Readonly<Record<LargeOperation, Load>>;
 
 interface Figures {
   readonly version: string;
@@ -51,13 +57,13 @@ interface Figures {
 
 async function measureLoad(
   cluster: BenchCluster,
-  operation: "put" | "get",
+  operation: LargeOperation,
   keys: number,
   { quick, folder }: PartOptions,
 ): Promise<Load> {
   const face = cluster.side === "coracle" ? faces.coracleWrk : faces.gatewayWrk;
   const target = (await cluster.leader()).endpoint;
-  const load = { face, operation, target, inFlight, keys, folder };
+  const load = { face, operation, target, inFlight: inFlightOf(operation), keys, folder };
   await runRangeLoad({ ...load, seconds: quick ? 1 : 5 });
   await settle(cluster.pids);
   const cpuBefore = cpuSeconds(cluster.pids);
@@ -73,13 +79,16 @@ async function measureLoad(
 }
 
 async function measureLoads(cluster: BenchCluster, keys: number, options: PartOptions): Promise<Loads> {
-  const put = await measureLoad(cluster, "put", keys, options);
-  const get = await measureLoad(cluster, "get", keys, options);
-  options.log(
-    `${cluster.side}, ${keys} keys: put ${put.perSecond.toFixed(0)}/s cpu ${put.cpuMicroseconds.toFixed(0)} us, ` +
-      `get ${get.perSecond.toFixed(0)}/s cpu ${get.cpuMicroseconds.toFixed(0)} us p99.9 ${get.p999Ms.toFixed(1)} ms`,
-  );
-  return { put, get };
+  const loads: Partial<Record<LargeOperation, Load>> = {};
+  for (const operation of operations) {
+    const load = await measureLoad(cluster, operation, keys, options);
+    loads[operation] = load;
+    options.log(
+      `${cluster.side}, ${keys} keys: ${operation} ${load.perSecond.toFixed(0)}/s ` +
+        `cpu ${load.cpuMicroseconds.toFixed(0)} us p99.9 ${load.p999Ms.toFixed(1)} ms`,
+    );
+  }
+  return loads as Loads;
 }
 
 /** Waits, for up to two minutes, until the members have next to nothing left to do of the fill. */
@@ -152,19 +161,24 @@ function tables(figures: Readonly<Record<Side, Figures>>, keysText: string): Par
     const [ours, theirs] = [figure(figures.coracle), figure(figures.etcd)];
     return [name, ours, theirs, ours / theirs];
   };
-  const loadRows = (operation: "put" | "get"): (string | number)[][] => [
-    row(`${operation}/s, ${smallKeys.toLocaleString("en")} keys`, ({ small }) => small[operation].perSecond),
-    row(`${operation}/s, all keys`, ({ large }) => large[operation].perSecond),
-    row(
-      `… of the rate with few keys`,
-      ({ small, large }) => large[operation].perSecond / small[operation].perSecond,
-    ),
-    row(`CPU µs a ${operation}, few keys`, ({ small }) => small[operation].cpuMicroseconds),
-    row(`CPU µs a ${operation}, all keys`, ({ large }) => large[operation].cpuMicroseconds),
-    row(`${operation} p99 ms, few keys`, ({ small }) => small[operation].p99Ms),
-    row(`${operation} p99 ms, all keys`, ({ large }) => large[operation].p99Ms),
-    row(`${operation} p99.9 ms, all keys`, ({ large }) => large[operation].p999Ms),
-  ];
+  const columnsOf = ({ small, large }: Figures, operation: LargeOperation): number[] => {
+    const [few, all] = [small[operation], large[operation]];
+    return [
+      ...[few.perSecond, all.perSecond, all.perSecond / few.perSecond],
+      ...[few.cpuMicroseconds, all.cpuMicroseconds],
+      ...[few.p99Ms, all.p99Ms, all.p999Ms],
+    ];
+  };
+  const loadRows = (operation: LargeOperation): (string | number)[][] => {
+    const ours = columnsOf(figures.coracle, operation);
+    const theirs = columnsOf(figures.etcd, operation);
+    const ratios = ours.map((figure, at) => figure / (theirs[at] ?? Number.NaN));
+    return [
+      [titles[operation], "coracle", ...ours],
+      ["", "etcd", ...theirs],
+      ["", "coracle/etcd", ...ratios],
+    ];
+  };
   return [
     {
       title: `Memory, disk and start with ${keysText} keys`,
@@ -183,9 +197,15 @@ function tables(figures: Readonly<Record<Side, Figures>>, keysText: string): Par
     },
     {
       title: `Load with ${keysText} keys beside few`,
-      note: `wrk, ${inFlight} connections to the leader, random keys of all; coracle by /v1, etcd by its gateway.`,
-      columns: ["", "coracle", "etcd", "coracle/etcd"],
-      rows: [...loadRows("put"), ...loadRows("get")],
+      note: `wrk, 64 connections to the leader (range: 8), random keys of ${smallKeys.toLocaleString("en")} and of all; coracle by /v1, etcd by its gateway.`,
+      columns: [
+        "",
+        "who",
+        ...["requests/s, few keys", "all keys", "all/few"],
+        ...["CPU µs, few keys", "all keys"],
+        ...["p99 ms, few keys", "all keys", "p99.9 ms, all keys"],
+      ],
+      rows: operations.flatMap(loadRows),
     },
   ];
 }
