@@ -197,7 +197,7 @@ function tables(figures: Readonly<Record<Side, Figures>>, keysText: string): Par
     },
     {
       title: `Load with ${keysText} keys beside few`,
-      note: `wrk, 64 connections to the leader (range: 8), random keys of ${smallKeys.toLocaleString("en")} and of all; coracle by /v1, etcd by its gateway.`,
+      note: `wrk, ${inFlightOf("put")} connections to the leader (range: ${inFlightOf("range")}), random keys of ${smallKeys.toLocaleString("en")} and of all; coracle by /v1, etcd by its gateway. With a range etcd also counts all keys that it could have given, and /v1 does not.`,
       columns: [
         "",
         "who",

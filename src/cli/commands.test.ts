@@ -410,8 +410,22 @@ describe("help", () => {
       const { exitCode, io } = await run([...command, "--help"]);
       assert.equal(exitCode, 0);
       assert.match(io.output, /Examples?:\n {2}(coracle|source <\(coracle)/);
+      const asked = await run(["help", ...command]);
+      assert.deepEqual([asked.exitCode, asked.io.output], [0, io.output]);
     });
   }
+
+  for (const words of [
+    ["del", "--"],
+    ["lock", "n", "--", "true"],
+    ["put", "--lease"],
+    ["member", "remove", "--"],
+  ])
+    test(`coracle help ${words.join(" ")} shows help, and does nothing`, async () => {
+      const { exitCode, io } = await run(["help", ...words]);
+      assert.equal(exitCode, 0);
+      assert.match(io.output, /^Usage: coracle (del|lock|put|member remove) /);
+    });
 });
 
 test("completion knows the commands and their options", async () => {

@@ -7,8 +7,8 @@ import {
   type TextFormatter,
 } from "@logtape/logtape";
 import { getPrettyFormatter } from "@logtape/pretty";
+import { withoutControls } from "../base/controls.ts";
 import type { LogLevels } from "../config/values.ts";
-import { withoutControls } from "./values.ts";
 
 export interface LoggingOptions {
   readonly levels: LogLevels;

@@ -33,7 +33,7 @@ const completionExample = "\nExample:\n  source <(coracle completion bash)";
  */
 export async function runProgram(args: readonly string[], io: Io): Promise<number> {
   let exitCode: number = exitCodes.ok;
-  const asksHelp = args[0] === "help" && args.length > 1;
+  const asksHelp = args[0] === "help";
   const words = asksHelp ? args.slice(1) : args;
   const pending: Promise<void>[] = [];
   const program = buildProgram(io, pending, (code) => {
@@ -41,14 +41,15 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
   });
   try {
     refuseBrokenText(args);
-    refuseUnknownCommand(program, words);
+    if (words[0] === "completion" || words[0] === "complete") await addCompletion(program);
+    const command = commandAt(program, words);
+    // The library knows only commands of the first level here, and would run what stands behind a --.
+    if (asksHelp) command.help();
     if (args[0] === "completion" && args[1] === "bash" && args.length === 2) {
       await io.out(bashCompletion);
       return exitCodes.ok;
     }
-    if (args[0] === "completion" || args[0] === "complete") await addCompletion(program);
-    // Of any command, where the library knows only those of the first level.
-    await program.parseAsync(asksHelp ? [...words, "--help"] : [...args], { from: "user" });
+    await program.parseAsync([...args], { from: "user" });
   } catch (error) {
     exitCode = await report(error, io, (wrong) => usageSentence(wrong, program, words));
   }
@@ -61,7 +62,7 @@ function buildProgram(io: Io, pending: Promise<void>[], exit: (code: number) => 
     .description("A strongly consistent key-value store for the edge.")
     .version(versionLine, "-V, --version", "show the version")
     .helpOption("-h, --help", "show this help")
-    .helpCommand("help [command]", "show the help of a command")
+    .helpCommand("help [command...]", "show the help of a command")
     .exitOverride()
     .configureOutput({
       writeOut: (text) => pending.push(io.out(text)),
@@ -115,16 +116,19 @@ function refuseBrokenText(args: readonly string[]): void {
   );
 }
 
-/** Also with --help behind it, which would else show the help of the whole. */
-function refuseUnknownCommand(program: Command, words: readonly string[]): void {
+/**
+ * The command that words begin with; refuses one that is not there, also with --help behind it, which
+ * would else show the help of the whole.
+ */
+function commandAt(program: Command, words: readonly string[]): Command {
   let command = program;
   for (const [at, word] of words.entries()) {
-    const takesWords = command.commands.length === 0 || command.registeredArguments.length > 0;
-    if (takesWords || word.startsWith("-") || word === "help" || word === "complete") return;
+    if (command.commands.length === 0 || word.startsWith("-") || word === "help") break;
     const next = command.commands.find((one) => one.name() === word);
     if (next === undefined) program.parse(words.slice(0, at + 1), { from: "user" });
     command = present(next, "a command whose name was parsed");
   }
+  return command;
 }
 
 async function report(

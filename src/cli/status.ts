@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type * as v from "valibot";
+import { withoutControls } from "../base/controls.ts";
 import { formatBytes } from "../config/values.ts";
 import { documentOf } from "./client.ts";
 import * as options from "./client-options.ts";
@@ -30,7 +31,7 @@ Examples:
     else {
       await io.out(renderTable(header, status.members.map(row)));
       for (const { name, trouble } of status.members) {
-        if (trouble !== undefined) await io.out(`${name}: ${trouble.replace(/\.$/, "")}.\n`);
+        if (trouble !== undefined) await io.out(`${name}: ${withoutControls(trouble).replace(/\.$/, "")}.\n`);
       }
     }
   });

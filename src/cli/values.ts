@@ -1,4 +1,5 @@
 import { utf8 } from "../base/bytes.ts";
+import { withoutControls } from "../base/controls.ts";
 import { messageOf } from "../base/errors.ts";
 import { CommandFailure, exitCodes } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
@@ -72,15 +73,4 @@ export function preview(bytes: Uint8Array, charactersMax = shownCharactersMax): 
   if (text === undefined) return `(${bytes.length} bytes that are no text)`;
   const plain = withoutControls(text);
   return plain.length > charactersMax ? `${plain.slice(0, charactersMax)}...` : plain;
-}
-
-function escaped(character: string): string {
-  const short: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
-  return short[character] ?? `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`;
-}
-
-/** Text in which control characters, line breaks and changes of direction stand as escapes. */
-export function withoutControls(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: foreign text must not be able to steer the terminal.
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, escaped);
 }

@@ -38,7 +38,7 @@ export interface ClusterContext {
   step(event: RaftEvent): StepResult;
   send(to: MemberId, message: PeerMessage): boolean;
   connected(member: MemberId): boolean;
-  /** Why the last attempt to connect to a member failed. */
+  /** Why a member is not connected. */
   trouble(member: MemberId): string | undefined;
   readonly membership: MembershipChanges;
   view(): Membership;
@@ -346,7 +346,7 @@ export class Cluster {
     return { ready: true, reason: "" };
   }
 
-  /** With what keeps this member from others: a token that differs shows nowhere else but in the log. */
+  /** With what keeps this member from others: else a join token that differs shows in the log alone. */
   #whyNoLeader(): string {
     const troubles = this.members().flatMap(({ id, name }) => {
       const trouble = this.#context.trouble(id);

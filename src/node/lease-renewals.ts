@@ -61,7 +61,7 @@ export class LeaseRenewals {
     });
   }
 
-  /** A renewal may be done twice: what got lost with the leader is asked for again while there is time. */
+  /** A renewal may be done twice: what got lost with the leader is asked for again while there is time and a leader. */
   #failed(renewals: readonly Renewal[], error: unknown): void {
     const nowMs = this.#node.clock.nowMs();
     const lost = error instanceof CoracleError && error.code === "outcome_unknown";

@@ -145,6 +145,7 @@ export class Node implements TransportEvents {
       build: deps.build,
       stopping: () => this.#stopping !== undefined,
       introduce: (member) => this.#peers.introduce(member),
+      trouble: (member) => transport.trouble(member),
       peerAddress: deps.peerAddress,
       handler: (name) => this.#parts.handler(name),
     });
@@ -182,7 +183,6 @@ export class Node implements TransportEvents {
       step: this.#driver.step.bind(this.#driver),
       send: (to: MemberId, message: PeerMessage): boolean => transport.send(to, message),
       connected: (member: MemberId) => transport.connected(member),
-      trouble: (member: MemberId) => transport.trouble(member),
       wake: (): void => this.#wake(),
       committing: () => this.#driver.raft.commit < this.#driver.raft.lastIndex,
       blocked: () => this.#parts.blocked(this.#applier.trouble),

@@ -1,3 +1,4 @@
+import { withoutControls } from "../base/controls.ts";
 import { limits } from "../base/limits.ts";
 import type { MemberId } from "../raft/types.ts";
 import { type Address, formatAddress } from "../wire/address.ts";
@@ -90,9 +91,13 @@ export function dial(context: PeerContext, target: DialTarget, signal?: AbortSig
   return promise;
 }
 
+/** Of what the other side says, which may be anybody. */
+const shownCharactersMax = 200;
+
 function refusedError(place: string, step: Extract<HandshakeStep, { type: "failed" }>): DialError {
+  const { reason, message } = step.refusal;
   const text = step.byRemote
-    ? `${place} refuses the connection (${step.refusal.reason}): ${step.refusal.message}`
-    : `${place} is not the member that is wanted (${step.refusal.reason}): ${step.refusal.message}`;
+    ? `${place} refuses the connection (${reason}) and says: ${withoutControls(message.slice(0, shownCharactersMax))}`
+    : `the connection to ${place} is refused here (${reason}): ${message}`;
   return new DialError(text, step.refusal, step.authenticated);
 }

@@ -46,7 +46,7 @@ export class OutgoingLink {
     return this.#roundTripMs;
   }
 
-  /** Why the last attempt to connect failed, until one succeeds. */
+  /** Why it is not connected, until it is. */
   get trouble(): string | undefined {
     return this.#trouble;
   }
@@ -163,6 +163,7 @@ export class OutgoingLink {
   #closed(reason: string): void {
     this.#open = undefined;
     this.#roundTripMs = undefined;
+    this.#trouble = `the connection closed: ${reason}`;
     const { id, name } = this.endpoint;
     if (!this.#stopped.signal.aborted) {
       log.info("Connection to member {name} closed: {reason}.", { name, reason });

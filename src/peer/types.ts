@@ -51,7 +51,7 @@ export interface Transport {
    */
   send(to: MemberId, message: PeerMessage): boolean;
   connected(member: MemberId): boolean;
-  /** Why the last attempt to connect failed; `undefined` when it did not, or there was none. */
+  /** Why a member is not connected; `undefined` when it is, or before the first attempt has ended. */
   trouble(member: MemberId): string | undefined;
   /** Milliseconds of the last measured round trip, or `undefined`. */
   roundTripMs(member: MemberId): number | undefined;

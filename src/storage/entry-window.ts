@@ -1,8 +1,11 @@
 import { assert, present } from "../base/assert.ts";
-import type { Entry } from "../raft/types.ts";
+import { emptyBytes } from "../base/bytes.ts";
+import { type Entry, entryKind } from "../raft/types.ts";
 
-/** Dropped entries are forgotten in steps of at least this many, to move the rest rarely. */
+/** The places of dropped entries are given up in steps of at least this many, to move the rest rarely. */
 const compactEntriesMin = 1024;
+/** Stands in such a place meanwhile: a thousand entries may be a gigabyte. */
+const dropped: Entry = { index: 0, term: 0, kind: entryKind.noop, data: emptyBytes };
 
 /** The newest entries of a log, without gaps, in memory. What was dropped must be read elsewhere. */
 export class EntryWindow {
@@ -92,6 +95,7 @@ export class EntryWindow {
 
   #dropFirst(): void {
     this.#bytes -= present(this.#entries[this.#head], "the first entry").data.length;
+    this.#entries[this.#head] = dropped;
     this.#head++;
     if (this.#head >= compactEntriesMin && this.#head * 2 >= this.#entries.length) {
       this.#entries = this.#entries.slice(this.#head);
