@@ -1,5 +1,6 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { present } from "../../src/base/assert.ts";
 import { pause, until } from "../../test/e2e/wait.ts";
 import { faces } from "../faces.ts";
 import { fillKeys } from "../fill.ts";
@@ -55,27 +56,33 @@ interface Figures {
   readonly restartMs: number;
 }
 
+/** The run with the median rate. The rate of puts is what a target is about, so it is measured more than once. */
 async function measureLoad(
   cluster: BenchCluster,
   operation: LargeOperation,
   keys: number,
-  { quick, folder }: PartOptions,
+  { quick, repeats, folder }: PartOptions,
 ): Promise<Load> {
   const face = cluster.side === "coracle" ? faces.coracleWrk : faces.gatewayWrk;
   const target = (await cluster.leader()).endpoint;
   const load = { face, operation, target, inFlight: inFlightOf(operation), keys, folder };
   await runRangeLoad({ ...load, seconds: quick ? 1 : 5 });
+  const runs: Load[] = [];
+  for (let run = 0; run < (operation === "put" ? repeats : 1); run++) {
+    await settle(cluster.pids);
+    const cpuBefore = cpuSeconds(cluster.pids);
+    const result = await runRangeLoad({ ...load, seconds: quick ? 2 : 10 });
+    const cpu = cpuSeconds(cluster.pids) - cpuBefore;
+    runs.push({
+      perSecond: result.answered / result.seconds,
+      cpuMicroseconds: (cpu / result.answered) * 1e6,
+      p99Ms: result.p99Ms,
+      p999Ms: result.p999Ms,
+    });
+  }
   await settle(cluster.pids);
-  const cpuBefore = cpuSeconds(cluster.pids);
-  const result = await runRangeLoad({ ...load, seconds: quick ? 2 : 10 });
-  const cpu = cpuSeconds(cluster.pids) - cpuBefore;
-  await settle(cluster.pids);
-  return {
-    perSecond: result.answered / result.seconds,
-    cpuMicroseconds: (cpu / result.answered) * 1e6,
-    p99Ms: result.p99Ms,
-    p999Ms: result.p999Ms,
-  };
+  runs.sort((one, other) => one.perSecond - other.perSecond);
+  return present(runs[Math.floor(runs.length / 2)], "a measured load");
 }
 
 async function measureLoads(cluster: BenchCluster, keys: number, options: PartOptions): Promise<Loads> {
@@ -235,7 +242,7 @@ async function runWith(part: string, allKeys: number, options: PartOptions): Pro
     part,
     title: `${keysText} keys of 256 bytes`,
     about: [
-      "Three members of each, one system after the other; a single run. Keys of 14 bytes are put in transactions of 100; nothing is compacted (coracle with compaction off, as etcd is by default), etcd with --quota-backend-bytes=8589934592.",
+      `Three members of each, one system after the other; a single run, of the loads of puts the median of ${options.repeats}. Keys of 14 bytes are put in transactions of 100; nothing is compacted (coracle with compaction off, as etcd is by default), etcd with --quota-backend-bytes=8589934592.`,
       "Memory is read when the members have used less than a tenth of one core for a second, or after two minutes.",
       "Restart: SIGTERM to all at once, start of all at once, until each answers a linearizable read.",
     ],
