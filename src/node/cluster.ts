@@ -295,11 +295,15 @@ export class Cluster {
     const untilMs = this.#context.clock.nowMs() + this.#context.requestTimeoutMs;
     for (;;) {
       await this.#pause(5);
-      const { term, leader, transferee } = this.#context.raft();
+      const { term, leader, transferee, conf } = this.#context.raft();
       if (this.#context.clock.nowMs() >= untilMs) {
         throw new CoracleError("outcome_unknown", "Leadership was given up, and no new leader is known yet.");
       }
       if (term > oldTerm && leader !== nobody) return leader;
+      // As when all members stop at once: nobody is left that could lead, or tell who does.
+      if (!conf.voters.some((voter) => voter !== this.#context.self && this.#context.connected(voter))) {
+        throw new CoracleError("outcome_unknown", "No other voter is reachable any more.");
+      }
       if (term === oldTerm && transferee === nobody) {
         throw new CoracleError(
           "not_proposed",

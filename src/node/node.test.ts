@@ -232,6 +232,20 @@ describe("a cluster of nodes", () => {
     });
   });
 
+  test("a leader that stops does not wait for others that stop with it", async () => {
+    const cluster = new Cluster(3);
+    const leader = await cluster.leader();
+    const { id, term } = leader.raftStatus();
+    const others = [1, 2, 3].filter((other) => other !== id);
+    const handedOver = leader.cluster.handOver();
+    await cluster.until("it follows", () => leader.raftStatus().role !== "leader");
+    assert.ok(leader.raftStatus().term > term);
+    const goneMs = cluster.clock.nowMs();
+    for (const other of others) cluster.cut.add(other);
+    await cluster.end(handedOver);
+    assert.ok(cluster.clock.nowMs() - goneMs < 100, "nobody is left to wait for");
+  });
+
   test("logs whom it is connected with by name, or by id before it knows the name", async () => {
     const lines: string[] = [];
     configureSync({

@@ -113,7 +113,12 @@ describe("the peer network", () => {
       for (const other of others) assert.equal(other.network.connected(2), false);
       const why = (): string[] => others.map(({ network }) => network.trouble(2) ?? "");
       await until(() => !why().includes(""), "each knows why");
-      const patterns = [/\(cluster\)/, /\(token\) and says: the join tokens differ/, /\(version\)/, /\(removed\)/];
+      const patterns = [
+        /\(cluster\)/,
+        /\(token\) and says: the join tokens differ/,
+        /\(version\)/,
+        /\(removed\)/,
+      ];
       for (const [at, pattern] of patterns.entries()) assert.match(why()[at] ?? "", pattern);
       assert.deepEqual(b.received, []);
       // Without proof a refusal is a hint at most.
