@@ -25,6 +25,8 @@ export interface IncomingSnapshot {
   abort(): void;
 }
 
+/** What arrives is flushed in steps: all of it at the end would keep the disk from the log for as long. */
+const flushBytes = 8 * 1024 * 1024;
 const partialName = /^incoming-([0-9a-f]{64})\.part$/;
 
 /**
@@ -127,12 +129,17 @@ export class SnapshotInbox {
     }
     const start = offset;
     let over = false;
+    let unflushed = 0;
     let writing: Promise<void> = Promise.resolve();
     const append = async (chunk: Uint8Array): Promise<void> => {
       for (let done = 0; done < chunk.length; ) {
         done += (await handle.write(chunk, done, chunk.length - done, offset + done)).bytesWritten;
       }
       offset += chunk.length;
+      unflushed += chunk.length;
+      if (unflushed < flushBytes) return;
+      unflushed = 0;
+      await handle.datasync();
     };
     return {
       offset: start,

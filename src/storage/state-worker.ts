@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { closeSync, existsSync, fsyncSync, openSync, readSync, rmSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync, rmSync } from "node:fs";
 import { present } from "../base/assert.ts";
 import { messageOf } from "../base/errors.ts";
 import type { SqliteDatabase } from "../base/sqlite.ts";
@@ -67,14 +67,13 @@ function copy(path: string, target: string): CopyResult {
   return inspect(target);
 }
 
-/** Syncs a finished copy and reads it through. */
+/** Reads a finished copy through. */
 function inspect(path: string): CopyResult {
   const hash = createHash("sha256");
   const chunk = new Uint8Array(readBytes);
   const file = openSync(path, "r");
   let bytes = 0;
   try {
-    fsyncSync(file);
     for (;;) {
       const length = readSync(file, chunk, 0, chunk.length, bytes);
       if (length === 0) break;
@@ -99,6 +98,9 @@ function answer(request: StateRequest): StateResults[StateRequest["type"]] {
     case "copy":
       return copy(request.path, request.target);
     case "inspect":
+      // What was received will be the state. A copy that is sent need not outlive this process: flushing
+      // all of it at once would keep the disk from the log for as long.
+      syncFile(request.path);
       return inspect(request.path);
     case "sums":
       sums?.write();
